@@ -92,7 +92,7 @@ def test_a_lost_blob_is_named_and_the_rest_goes_in(embedded: Deployment) -> None
     result = embedded.run("insert", manifest, "--report", embedded.directory / "report.csv")
 
     assert result.code == 3
-    assert "failed legacy/7.jpg: there is no such blob" in result.err
+    assert "failed legacy/7.jpg: the blob does not exist" in result.err
     assert len(embedded.images()) == COUNT - 1
     assert (embedded.directory / "report.csv").read_text().count("\n") == COUNT + 1
 

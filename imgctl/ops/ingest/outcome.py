@@ -198,7 +198,9 @@ def _check_apart(report: Path | None, failed_out: Path | None, inputs: Iterable[
     for option, file, others in (("--report", report, inputs), ("--failed-out", failed_out, (*inputs, report))):
         for other in others:
             if file is not None and other is not None and _same(file, other):
-                raise UsageError(f"{option} {file} would overwrite what the run also uses", hint="name another file")
+                raise UsageError(
+                    f"{option} {file} would overwrite a file that the run also uses", hint="name another file"
+                )
 
 
 def _same(file: Path, other: Path) -> bool:

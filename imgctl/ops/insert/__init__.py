@@ -1,1 +1,1 @@
-"""Inserting blobs that already lie in the store: promise, copy, confirm."""
+"""Insert of blobs that are already in the store: promise, copy, confirm."""

@@ -1,4 +1,4 @@
-"""The blobs a manifest names, each with its owner, and what inserting them will cost."""
+"""The entries of an insert manifest, and the estimated cost of inserting them."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -19,7 +19,7 @@ from imgctl.store.blobs.base import BlobStore
 from imgctl.units import format_bytes
 from imgctl.users import UUIDS_ONLY, Users
 
-# A photo is nearly always one read, which is one billed request; a larger blob is hashed in pieces.
+# The number of blobs whose size the survey looks up.
 SAMPLE = 100
 _REQUIRED = frozenset(("key", "user_id"))
 _OPTIONAL = frozenset(("caption", "uploaded_at", "name"))
@@ -27,7 +27,7 @@ _OPTIONAL = frozenset(("caption", "uploaded_at", "name"))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """One line of a manifest: a key below the store's url, aware UTC time to the millisecond."""
+    """One line of a manifest: a key below the store's url; `uploaded_at` is aware UTC to the millisecond."""
 
     key: str
     user_id: UUID
@@ -38,7 +38,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
-    """A manifest on this machine, and what its keys are read against: the store's url and the prefixes of imgctl's own."""
+    """A manifest file; its keys are relative to the store's url and may not be below the `own_prefixes` of imgctl."""
 
     file: Path
     store_url: str
@@ -46,7 +46,7 @@ class Manifest:
     users: Users = UUIDS_ONLY
 
     def entries(self) -> Iterator[Entry | FileOutcome]:
-        """Every line in order; a key may also be written as a whole `s3://bucket/…` url. Raises UsageError."""
+        """Yield every line in order; a key may also be a full `s3://bucket/…` url. Raises UsageError."""
         try:
             file = self.file.open("rb")
         except OSError as error:
@@ -83,7 +83,7 @@ class Manifest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Survey:
-    """How many blobs a manifest names, and how large those looked at are."""
+    """The number of blobs in a manifest, and the sizes of a sample of them."""
 
     blobs: int
     sampled: int
@@ -91,19 +91,19 @@ class Survey:
 
     @property
     def mean_bytes(self) -> int:
-        """The average size of what was looked at."""
+        """The average size of the sample, in bytes."""
         return self.sampled_bytes // self.sampled if self.sampled else 0
 
 
 def survey(entries: Iterable[Entry | FileOutcome], store: BlobStore) -> Survey:
-    """Count a manifest's blobs, and HEAD the first hundred."""
+    """Count a manifest's blobs, and HEAD the first SAMPLE of them."""
     blobs = sampled = size = 0
     for entry in entries:
         if isinstance(entry, FileOutcome):
             continue
         blobs += 1
         if blobs <= SAMPLE:
-            # A key that no store can hold is told when its turn comes.
+            # The insert reports invalid keys.
             with suppress(KeyShapeError):
                 found = store.head(entry.key)
                 sampled += found is not None
@@ -112,10 +112,10 @@ def survey(entries: Iterable[Entry | FileOutcome], store: BlobStore) -> Survey:
 
 
 def estimate(card: Card, found: Survey) -> Estimate:
-    """What inserting all of it costs at most: what is there already is neither read nor copied."""
+    """Return the maximum cost of inserting a manifest: blobs that are inserted already are neither read nor copied."""
     gets = max(1, -(-found.mean_bytes // CHUNK_BYTES))
     if gets > 1:
-        # Metadata may lie behind the pixels: a look there before the pieces are read.
+        # One more request, because metadata may be behind the pixels.
         gets += 1
     mean = f"blobs of {format_bytes(found.mean_bytes)} on average, by a sample of {found.sampled:,}"
     size = found.blobs * found.mean_bytes

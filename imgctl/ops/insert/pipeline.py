@@ -1,4 +1,4 @@
-"""The insert of a manifest: each blob is looked at, read once, hashed and recognised, then copied by the common loop."""
+"""The insert of a manifest: a HEAD and one read of each blob, hash, recognition; the ingest loop copies it."""
 
 import hashlib
 import time
@@ -31,7 +31,7 @@ from imgctl.store.blobs.base import Blob
 from imgctl.store.catalog.lookups import by_ids
 
 HEADER = 64 * 2**10
-# Each entry waits for several answers of the store.
+# Small, because each entry takes several requests.
 CHUNK = 4
 
 T = TypeVar("T", "Entry", "Source")
@@ -46,10 +46,10 @@ def insert(
     stop: StopSignal,
     dry_run: bool = False,
 ) -> Generator[FileOutcome]:
-    """Insert every blob the entries name; yields one outcome an entry, and leaves the sources alone.
+    """Insert the blob of every entry; yields one outcome per entry, and leaves the source blobs unchanged.
 
-    When `stop` is set no further blob is begun. Raises what ends a whole run (no bucket, no space, no permission or no
-    answer many times in a row, no database) after what was in flight has been settled.
+    Starts no further blob after `stop` is set. Raises the error that ends the run (no bucket, no space, permission
+    denied or store unreachable many times in a row, database unreachable) after the copies in flight have ended.
     """
     requests = parts.requests
     readers = max(1, requests // 2)
@@ -63,7 +63,7 @@ def insert(
     )
     sources = Sources(parts=parts, recogniser=recogniser, stop=stop, dry_run=dry_run, failures=Failures(requests + 1))
     ingest = Ingest(entries, sources.read, order, store=parts.store, stop=stop)
-    # Before anything else: a HEAD does not tell a missing bucket from a missing blob.
+    # First, because a HEAD cannot distinguish a missing bucket from a missing blob.
     ingest.bucket.result()
     ingest.start()
     yield from ingest.outcomes(parts.catalog)
@@ -71,7 +71,7 @@ def insert(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """A blob that is there; `id` is the one its image has or will have."""
+    """An existing blob; `id` is that of its image, existing or new."""
 
     entry: Entry
     blob: Blob
@@ -81,11 +81,11 @@ class Source:
 
     @property
     def key(self) -> str:
-        """Where it lies."""
+        """Its key."""
         return self.entry.key
 
     def outcome(self, fate: Fate, reason: Reason = Reason.NONE, detail: str = "") -> FileOutcome:
-        """What became of it where there is nothing to copy."""
+        """Return the outcome of a blob that is not copied."""
         seconds = time.monotonic() - self.started
         return FileOutcome(
             path=self.key,
@@ -98,7 +98,7 @@ class Source:
         )
 
     def prepared(self, row: NewImage, *, date_unlikely: bool = False) -> Prepared[Entry]:
-        """What it takes to copy it under the key of its row."""
+        """Return the blob ready to be copied to the key of its row."""
         return Prepared(
             source=self.entry,
             path=self.key,
@@ -111,7 +111,7 @@ class Source:
 
 @dataclass(slots=True, kw_only=True)
 class Sources:
-    """Finds and reads what a manifest names; safe in many threads."""
+    """Looks up and reads the blobs of a manifest; thread-safe."""
 
     parts: Parts
     recogniser: Recogniser
@@ -120,10 +120,10 @@ class Sources:
     failures: Failures
 
     def read(self, entries: Sequence[Entry], budget: ByteBudget) -> Iterator[Prepared[Entry] | FileOutcome]:
-        """Each entry ready to be copied, or what became of it; raises the StoreError that every further one would meet."""
+        """Yield each entry ready to be copied, or its outcome; raises the StoreError that ends the run."""
         sources: list[Source] = []
         for entry in entries:
-            found = self._try(self._look, entry)
+            found = self._try(self._look_up, entry)
             if isinstance(found, Source):
                 sources.append(found)
             else:
@@ -142,13 +142,12 @@ class Sources:
                     yield self._try(self._inspect, source)
 
     def _known(self, sources: Sequence[Source]) -> dict[UUID, Image]:
-        """The rows that earlier runs made of these very blobs."""
-
+        """Return the rows of these blobs from earlier runs, by id."""
         ids = {source.id for source in sources}
         return read(self.parts.catalog, partial(by_ids, ids=ids), stop=self.stop) if ids else {}
 
     def _try(self, act: Callable[[T], R], item: T) -> R | FileOutcome:
-        """What `act` makes of an item; where its request fails, the item's outcome, or the end of the run."""
+        """Return the result of `act` for an item, or its outcome if a request fails; raises if that ends the run."""
         try:
             result = act(item)
         except StoreError as error:
@@ -161,15 +160,15 @@ class Sources:
         self.failures.record(None)
         return result
 
-    def _look(self, entry: Entry) -> Source | FileOutcome:
-        """Find the blob an entry names."""
+    def _look_up(self, entry: Entry) -> Source | FileOutcome:
+        """HEAD the blob of an entry; return an outcome if there is none."""
         started = time.monotonic()
         try:
             blob = self.parts.store.head(entry.key)
         except KeyShapeError as error:
             return FileOutcome(path=entry.key, fate=Fate.FAILED, reason=Reason.BAD_LINE, detail=str(error))
         if blob is None:
-            detail = "there is no such blob; check the key"
+            detail = "the blob does not exist; check the key"
             return FileOutcome(path=entry.key, fate=Fate.FAILED, reason=Reason.MISSING, detail=detail)
         given = [at for at in (entry.uploaded_at, blob.modified_at) if at is not None]
         at = next(filter(is_likely, given), datetime.now(UTC))
@@ -178,7 +177,7 @@ class Sources:
         return Source(entry=entry, blob=blob, id=image_id, started=started, date_unlikely=unlikely)
 
     def _inspect(self, source: Source) -> Prepared[Entry] | FileOutcome:
-        """Read a blob once, in pieces; an outcome where it should not be inserted."""
+        """Read a blob once, in pieces; return an outcome if it should not be inserted."""
         digest, header = hashlib.sha256(), None
         try:
             for piece in chunks(self.parts.store, source.blob):
@@ -198,7 +197,7 @@ class Sources:
         return source.prepared(row, date_unlikely=description.date_unlikely)
 
     def _peek(self, source: Source) -> FileOutcome:
-        """What `_inspect` and a copy would come to, told from the header: nothing is changed."""
+        """Return the likely outcome of an insert, from the header alone, for a dry run."""
         if not source.blob.size:
             return self._empty(source)
         try:
@@ -218,16 +217,16 @@ class Sources:
             return unfit(error, source.key, size=0)
         except UNFIT:
             pass
-        # A manifest names its blobs one by one: an empty one is missed, whatever its name.
+        # An empty blob fails under any name, because the manifest lists it explicitly.
         return source.outcome(
             Fate.FAILED, Reason.EMPTY, "not an image: the blob is empty; copy it again from its source"
         )
 
 
 def derived_id(at: datetime, *, user_id: UUID, key: str, etag: str) -> UUID:
-    """The UUIDv7 of one content under one key for one user: the same in every run, its time is `at`.
+    """Return the UUIDv7 of a content under a key for a user: the same in every run, with the time `at`.
 
-    So a manifest that is inserted again finds its rows by their primary key, before anything is read or copied.
+    A repeated insert of a manifest finds its rows by primary key, before anything is read or copied.
     """
     seed = user_id.bytes + key.encode() + b"\0" + etag.encode()
     random = int.from_bytes(hashlib.sha256(seed).digest()[:10]) & ((1 << 74) - 1)
@@ -240,7 +239,7 @@ def _present(source: Source, image: Image) -> FileOutcome:
 
 
 def _promised(source: Source, image: Image) -> NewImage:
-    """The row that an earlier run promised; its id says that the source is still the same content."""
+    """Return the row that an earlier run promised; the same id implies the same source content."""
     assert image.original_key is not None
     assert image.sha256 is not None
     return NewImage(

@@ -149,7 +149,7 @@ def _pieces(response: HTTPResponse, size: int | None) -> Iterator[bytes]:
         left = None if left is None else left - len(piece)
         yield piece
     if left:
-        raise ConnectionError(f"it broke off {count_of(left, 'byte')} before its end")
+        raise ConnectionError(f"the response ended {count_of(left, 'byte')} early")
 
 
 def _stamp(response: HTTPResponse) -> tuple[int, bool]:

@@ -67,7 +67,7 @@ class ZipPart:
                     while piece := packed.read(PIECE):
                         yield piece
             except NotImplementedError:
-                raise Damaged(f"packed by a method that is not read (number {member.method}): extract it") from None
+                raise Damaged(f"unsupported compression method {member.method}: extract it") from None
             except (BadZipFile, EOFError, zlib.error, ValueError, struct.error) as error:
                 raise Damaged(f"damaged in its archive ({message_of(error)}): {COPY_AGAIN}") from None
 
@@ -247,7 +247,7 @@ def _odd(info: ZipInfo) -> Odd | None:
     if info.create_system == _UNIX and stat.S_ISLNK(info.external_attr >> 16):
         return Odd(fate=Fate.SKIPPED, reason=Reason.LINK, detail="a symbolic link is not followed")
     if info.file_size > _BOMB_SIZE and info.file_size > _BOMB_RATIO * info.compress_size:
-        detail = f"packed {info.file_size // max(1, info.compress_size)}:1, as no picture is: extract it"
+        detail = f"compressed {info.file_size // max(1, info.compress_size)}:1, more than any picture: extract it"
         return Odd(fate=Fate.FAILED, reason=Reason.UNREADABLE, detail=detail)
     return None
 

@@ -14,17 +14,17 @@ from tests.soak import rounds
 
 LATENCIES = [0.002, 0.01, 0.04, 0.1, 0.3]
 CAPACITIES = [50, 500, 3500]
-# The same in every run: what holds of most runs is no law of each, so bounds over new seeds would fail by chance.
+# Fixed seeds: the bounds hold for most runs, not for every run, so new seeds would fail by chance.
 SEEDS = range(rounds(2, 100))
-# What shortens a step is the latency, or where that is low the least time of a measurement.
+# A step takes at least the latency, or, if that is lower, the shortest measurement.
 SHORTEST_ROUND = 0.05
 
 
 class Store:
-    """A server some latency away that answers `capacity` puts a second; what is more waits, or is pushed back at once.
+    """A simulated server with a latency and a `capacity` in puts a second; excess puts queue, or are pushed back at once.
 
-    Where it is not `steady`, the capacity is that of the client's CPU on a busy machine: from a third to all of it, for a
-    fraction of a second each.
+    If it is not `steady`, the capacity is that of the client's CPU on a busy machine: it varies between a third and all
+    of it, for a fraction of a second each.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class Store:
         self._filled_at = 0.0
 
     def run(self, adaptive: AdaptiveConcurrency, *, seconds: float) -> list[tuple[float, int]]:
-        """When each put ended, and the limit from then on: as many are in flight as the limit says, none ever waits."""
+        """Return when each put ended, and the limit from then on; there are always as many in flight as the limit."""
         ended: list[tuple[float, int]] = []
         in_flight = 0
         now = 0.0
@@ -96,7 +96,7 @@ class Store:
 
 
 def most(latency: float, capacity: int) -> float:
-    """Puts a second that such a store takes of anybody, at most MOST_CONCURRENCY at once."""
+    """Return the puts a second that such a store allows, with at most MOST_CONCURRENCY at once."""
     return min(capacity, MOST_CONCURRENCY / (latency + 1 / capacity))
 
 
@@ -111,12 +111,12 @@ def mean_limit(ended: list[tuple[float, int]], start: float) -> float:
 
 @pytest.mark.parametrize("capacity", CAPACITIES)
 @pytest.mark.parametrize("latency", LATENCIES)
-def test_ten_round_trips_find_what_a_store_takes(latency: float, capacity: int) -> None:
-    # Behind a full server a round trip is what its queue takes.
+def test_ten_round_trips_find_the_capacity_of_a_store(latency: float, capacity: int) -> None:
+    # With a full server, its queue determines the round trip.
     start = 10 * max(latency, SHORTEST_ROUND, 16 / capacity)
     seconds = max(1.0, 10 * latency)
 
-    # Without loss, and steady: nothing here is left to chance.
+    # Without loss, and steady: deterministic.
     ended = Store(latency=latency, capacity=capacity, seed=0).run(AdaptiveConcurrency(), seconds=start + seconds)
 
     assert rate(ended, start, seconds) >= 0.8 * most(latency, capacity)
@@ -138,7 +138,7 @@ def test_neither_loss_nor_throttling_makes_it_collapse(latency: float, loss: flo
 
 
 @pytest.mark.parametrize("latency", [0.01, 0.04, 0.1])
-def test_a_store_that_throttles_is_not_stormed(latency: float) -> None:
+def test_a_throttling_store_gets_few_pushed_back_requests(latency: float) -> None:
     for seed in SEEDS:
         store = Store(latency=latency, capacity=500, throttles=True, seed=seed)
 
@@ -148,8 +148,8 @@ def test_a_store_that_throttles_is_not_stormed(latency: float) -> None:
 
 
 @pytest.mark.parametrize("latency", [0.002, 0.01, 0.04])
-def test_it_stops_where_the_clients_own_cpu_sets_the_pace(latency: float) -> None:
-    # Chance may lead one run astray for a while, and must not add up.
+def test_the_limit_stays_low_where_the_clients_cpu_is_the_bottleneck(latency: float) -> None:
+    # Chance may raise the limit of one run for a while, but must not add up.
     limits, rates = [], []
     for seed in range(rounds(20, 200)):
         store = Store(latency=latency, capacity=1000, steady=False, seed=seed)
@@ -173,7 +173,7 @@ def test_it_stays_within_its_bounds(puts: list[tuple[float, int, int, bool]]) ->
         assert 2 <= adaptive.ended(size, now=now, pushbacks=pushbacks, starved=starved) <= 64
 
 
-def test_what_starves_for_work_is_not_taken_for_the_stores_limit() -> None:
+def test_a_lack_of_work_is_not_taken_for_the_stores_limit() -> None:
     adaptive = AdaptiveConcurrency()
 
     limits = {adaptive.ended(50_000, now=number / 1000, pushbacks=0, starved=True) for number in range(5000)}
@@ -181,7 +181,7 @@ def test_what_starves_for_work_is_not_taken_for_the_stores_limit() -> None:
     assert limits == {adaptive.limit}
 
 
-def test_pushbacks_of_what_was_in_flight_before_do_not_halve_it_again() -> None:
+def test_pushbacks_of_earlier_requests_do_not_halve_the_limit_again() -> None:
     adaptive, number, pushed = AdaptiveConcurrency(limit=64), 0, 0
     while adaptive.limit == 64:
         number, pushed = number + 1, max(0, number - 64)
@@ -193,7 +193,7 @@ def test_pushbacks_of_what_was_in_flight_before_do_not_halve_it_again() -> None:
     assert limits == {32}
 
 
-def test_pushbacks_of_one_moment_halve_it_once() -> None:
+def test_pushbacks_of_one_moment_halve_the_limit_once() -> None:
     adaptive = AdaptiveConcurrency(limit=64)
     for number in range(64):
         adaptive.ended(50_000, now=number / 1000, pushbacks=0)

@@ -1,4 +1,4 @@
-"""A photo's caption and capture time come from the best source that has one, and no source can fail an upload."""
+"""A photo's caption and capture time come from the best source that has one, and a damaged source fails no upload."""
 
 import json
 import os
@@ -31,7 +31,7 @@ def takeout(hour: int, text: str) -> bytes:
     return json.dumps({"description": text, "photoTakenTime": {"timestamp": str(int(at(hour).timestamp()))}}).encode()
 
 
-def said(path: Path, body: bytes, *, caption: str | None = None, follow_links: bool = False) -> Description:
+def description_of(path: Path, body: bytes, *, caption: str | None = None, follow_links: bool = False) -> Description:
     return describe(recognise(body), path=str(path), caption=caption, sidecars=SidecarFiles(follow_links=follow_links))
 
 
@@ -41,26 +41,30 @@ def test_captions_and_times_come_from_the_best_source(tmp_path: Path) -> None:
     (tmp_path / "IMG_20230714_010000.xmp").write_bytes(dated(2, "by XMP beside"))
     (tmp_path / "IMG_20230714_010000.jpg.json").write_bytes(takeout(4, "by Takeout"))
 
-    assert said(photo, body, caption="by hand") == Description(
+    assert description_of(photo, body, caption="by hand") == Description(
         caption="by hand", taken_at=at(2), taken_from=TakenFrom.XMP_BESIDE
     )
-    assert said(photo, body) == Description(caption="by Takeout", taken_at=at(2), taken_from=TakenFrom.XMP_BESIDE)
+    assert description_of(photo, body) == Description(
+        caption="by Takeout", taken_at=at(2), taken_from=TakenFrom.XMP_BESIDE
+    )
     (tmp_path / "IMG_20230714_010000.jpg.json").write_bytes(takeout(4, ""))
-    assert said(photo, body) == Description(caption="by XMP beside", taken_at=at(2), taken_from=TakenFrom.XMP_BESIDE)
+    assert description_of(photo, body) == Description(
+        caption="by XMP beside", taken_at=at(2), taken_from=TakenFrom.XMP_BESIDE
+    )
     (tmp_path / "IMG_20230714_010000.xmp").unlink()
-    assert said(photo, body) == Description(caption="by XMP within", taken_at=at(3), taken_from=TakenFrom.XMP)
-    assert said(photo, jpeg(iptc=IPTC, description=b"by EXIF")) == Description(
+    assert description_of(photo, body) == Description(caption="by XMP within", taken_at=at(3), taken_from=TakenFrom.XMP)
+    assert description_of(photo, jpeg(iptc=IPTC, description=b"by EXIF")) == Description(
         caption="by IPTC", taken_at=at(4), taken_from=TakenFrom.TAKEOUT
     )
-    assert said(photo, jpeg(description=b"by EXIF")).caption == "by EXIF"
+    assert description_of(photo, jpeg(description=b"by EXIF")).caption == "by EXIF"
     (tmp_path / "IMG_20230714_010000.jpg.json").unlink()
-    assert said(photo, jpeg(description=b"SONY DSC")) == Description(
+    assert description_of(photo, jpeg(description=b"SONY DSC")) == Description(
         caption=None, taken_at=at(1), taken_from=TakenFrom.NAME
     )
 
 
-def test_a_photo_that_nothing_describes_has_neither(tmp_path: Path) -> None:
-    assert said(tmp_path / "a.jpg", jpeg()) == Description(caption=None, taken_at=None)
+def test_a_photo_without_a_description_has_neither(tmp_path: Path) -> None:
+    assert description_of(tmp_path / "a.jpg", jpeg()) == Description(caption=None, taken_at=None)
 
 
 @pytest.mark.parametrize(
@@ -73,36 +77,36 @@ def test_a_photo_that_nothing_describes_has_neither(tmp_path: Path) -> None:
         ("\udcff.jpg", "\udcff.jpg.xmp"),
     ],
 )
-def test_an_xmp_file_beside_the_photo_describes_it(tmp_path: Path, photo: str, sidecar: str) -> None:
+def test_an_xmp_sidecar_describes_its_photo(tmp_path: Path, photo: str, sidecar: str) -> None:
     (tmp_path / sidecar).write_bytes(dated(5, "beside"))
 
-    assert said(tmp_path / photo, jpeg()) == Description(
+    assert description_of(tmp_path / photo, jpeg()) == Description(
         caption="beside", taken_at=at(5), taken_from=TakenFrom.XMP_BESIDE
     )
 
 
 @pytest.mark.parametrize("name", ["a.jpg", "n" * 251 + ".jpg", "no-extension"])
-def test_damaged_sidecars_are_as_good_as_none(tmp_path: Path, name: str) -> None:
+def test_damaged_sidecars_are_ignored(tmp_path: Path, name: str) -> None:
     for ending in (".xmp", ".json", ".supplemental-metadata.json"):
         if len(name + ending) < 256:
             (tmp_path / f"{name}{ending}").write_bytes(b"{<x>\xff")
 
-    assert said(tmp_path / name, jpeg()) == Description(caption=None, taken_at=None)
+    assert description_of(tmp_path / name, jpeg()) == Description(caption=None, taken_at=None)
 
 
-def test_a_sidecar_that_is_no_plain_file_is_never_waited_for(tmp_path: Path) -> None:
+def test_a_sidecar_that_is_not_a_regular_file_never_blocks(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "a.jpg.xmp")
     (tmp_path / "a.jpg.json").mkdir()
 
-    assert said(tmp_path / "a.jpg", jpeg()) == Description(caption=None, taken_at=None)
+    assert description_of(tmp_path / "a.jpg", jpeg()) == Description(caption=None, taken_at=None)
 
 
 def test_a_sidecar_behind_a_link_is_read_only_when_links_are_followed(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").write_bytes(takeout(6, "linked"))
     (tmp_path / "a.jpg.json").symlink_to("elsewhere")
 
-    assert said(tmp_path / "a.jpg", jpeg()).caption is None
-    assert said(tmp_path / "a.jpg", jpeg(), follow_links=True).caption == "linked"
+    assert description_of(tmp_path / "a.jpg", jpeg()).caption is None
+    assert description_of(tmp_path / "a.jpg", jpeg(), follow_links=True).caption == "linked"
 
 
 @pytest.mark.parametrize(
@@ -117,10 +121,10 @@ def test_a_sidecar_behind_a_link_is_read_only_when_links_are_followed(tmp_path: 
     ],
 )
 def test_captions_are_made_fit_for_a_database(tmp_path: Path, written: str, kept: str | None) -> None:
-    assert said(tmp_path / "a.jpg", jpeg(), caption=written).caption == kept
+    assert description_of(tmp_path / "a.jpg", jpeg(), caption=written).caption == kept
 
 
-def test_a_header_that_cannot_be_read_leaves_what_lies_beside(tmp_path: Path) -> None:
+def test_sidecars_count_even_if_the_header_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "a.jpg.json").write_bytes(takeout(6, "beside"))
 
     found = describe(Header(kind=Format.JPEG), path=str(tmp_path / "a.jpg"), sidecars=SidecarFiles())
@@ -129,7 +133,7 @@ def test_a_header_that_cannot_be_read_leaves_what_lies_beside(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("sidecar", ["{}.json", "{}.supplemental-metadata.json", "{}.xmp"])
-def test_a_directory_that_is_listed_instead_of_tried_says_the_same(tmp_path: Path, sidecar: str) -> None:
+def test_listing_a_directory_and_trying_each_name_find_the_same_sidecar(tmp_path: Path, sidecar: str) -> None:
     photos = [tmp_path / f"{number}.jpg" for number in range(40)]
     for photo in photos[::2]:
         said_beside = takeout(6, photo.stem) if sidecar.endswith(".json") else dated(6, photo.stem)
@@ -162,7 +166,7 @@ MODIFIED, TAKEN, DIGITISED = 0x0132, 0x9003, 0x9004
 OFFSETS = {MODIFIED: 0x9010, TAKEN: 0x9011, DIGITISED: 0x9012}
 
 
-def test_the_best_of_three_exif_dates_is_taken_and_the_weakest_only_for_want_of_any_other() -> None:
+def test_the_best_of_three_exif_dates_is_taken_and_the_weakest_only_without_any_other() -> None:
     dates = {MODIFIED: b"2023:07:14 03:00:00", TAKEN: b"2023:07:14 01:00:00", DIGITISED: b"2023:07:14 02:00:00"}
 
     def taken(*tags: int, name: str = "a.jpg") -> tuple[datetime | None, TakenFrom | None]:
@@ -196,7 +200,7 @@ def test_a_dates_own_offset_wins() -> None:
 
 
 @pytest.mark.parametrize("wrong", [b"0001:01:01 00:00:00", b"0000:00:00 00:00:00", b"1601:01:01 00:00:00", b"    "])
-def test_a_date_that_cannot_be_gives_way_to_the_next(wrong: bytes) -> None:
+def test_after_an_impossible_date_the_next_source_is_used(wrong: bytes) -> None:
     found = exif({MODIFIED: wrong}, {TAKEN: wrong, DIGITISED: b"2023:07:14 02:00:00"})
 
     assert describe(recognise(found), path="a.jpg").taken_at == at(2)
@@ -215,18 +219,18 @@ def test_a_date_that_cannot_be_gives_way_to_the_next(wrong: bytes) -> None:
         ("\u00e9.jpg", "e\u0301.xmp"),
     ],
 )
-def test_a_sidecar_is_found_in_other_letters(tmp_path: Path, photo: str, sidecar: str) -> None:
+def test_a_sidecar_is_found_in_another_case_or_unicode_form(tmp_path: Path, photo: str, sidecar: str) -> None:
     (tmp_path / sidecar).write_bytes(dated(5, "beside"))
 
-    assert said(tmp_path / photo, jpeg()).caption == "beside"
+    assert description_of(tmp_path / photo, jpeg()).caption == "beside"
 
 
-def test_a_sidecar_in_the_very_letters_is_preferred(tmp_path: Path) -> None:
+def test_a_sidecar_with_the_exact_name_is_preferred(tmp_path: Path) -> None:
     for name in ("a.jpg.XMP", "A.jpg.xmp", "a.JPG.xmp", "a.xmp"):
         (tmp_path / name).write_bytes(dated(5, name))
 
-    assert said(tmp_path / "a.jpg", jpeg()).caption == "a.xmp"
-    assert said(tmp_path / "A.jpg", jpeg()).caption == "A.jpg.xmp"
+    assert description_of(tmp_path / "a.jpg", jpeg()).caption == "a.xmp"
+    assert description_of(tmp_path / "A.jpg", jpeg()).caption == "A.jpg.xmp"
 
 
 LONG = "\N{GRINNING FACE}" * 23
@@ -262,7 +266,7 @@ LONG = "\N{GRINNING FACE}" * 23
 def test_takeouts_file_is_found_by_the_names_it_gives(tmp_path: Path, photo: str, sidecar: str) -> None:
     (tmp_path / sidecar).write_bytes(takeout(6, "by Takeout"))
 
-    assert said(tmp_path / photo, jpeg()).caption == "by Takeout"
+    assert description_of(tmp_path / photo, jpeg()).caption == "by Takeout"
 
 
 @pytest.mark.parametrize(
@@ -272,7 +276,7 @@ def test_a_photos_own_json_is_preferred_to_anothers(tmp_path: Path, photo: str, 
     (tmp_path / other).write_bytes(takeout(6, "another's"))
     (tmp_path / f"{photo}.json").write_bytes(takeout(6, "its own"))
 
-    assert said(tmp_path / photo, jpeg()).caption == "its own"
+    assert description_of(tmp_path / photo, jpeg()).caption == "its own"
 
 
 @pytest.mark.parametrize(
@@ -281,18 +285,18 @@ def test_a_photos_own_json_is_preferred_to_anothers(tmp_path: Path, photo: str, 
 def test_another_photos_json_is_not_taken(tmp_path: Path, photo: str, other: str) -> None:
     (tmp_path / other).write_bytes(takeout(6, "another's"))
 
-    assert said(tmp_path / photo, jpeg()) == Description(caption=None, taken_at=None)
+    assert description_of(tmp_path / photo, jpeg()) == Description(caption=None, taken_at=None)
 
 
 @pytest.mark.parametrize(
     "text", ["OLYMPUS DIGITAL CAMERA  ", "SONY DSC", "cof", "DCIM\\100MEDIA\\DJI_0001.JPG", "", "---"]
 )
-def test_what_cameras_write_is_no_description(text: str) -> None:
+def test_camera_boilerplate_is_not_a_description(text: str) -> None:
     assert describe(exif_description(text), path="a.jpg").caption is None
 
 
 @pytest.mark.parametrize("text", ["My SONY DSC at the beach", "海", "Camera obscura"])
-def test_what_people_write_is_a_description(text: str) -> None:
+def test_a_written_text_is_a_description(text: str) -> None:
     assert describe(exif_description(text), path="a.jpg").caption == text
 
 

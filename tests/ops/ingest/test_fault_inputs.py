@@ -1,4 +1,4 @@
-"""The shared inputs of metadata that were misread once, where they lie beside the checkout; the kinds have tests of their own."""
+"""Shared inputs whose metadata was once misread, if they are beside the checkout; other tests cover each kind."""
 
 from pathlib import Path
 
@@ -21,13 +21,13 @@ def pictures(*folders: str) -> list[Path]:
     return sorted(path for path in found if path.suffix.lower() in PICTURES)
 
 
-def said(path: Path) -> Description:
+def description_of(path: Path) -> Description:
     return describe(recognise(path.read_bytes()), path=str(path), sidecars=SidecarFiles())
 
 
 @pytest.mark.parametrize("path", pictures("xmp", "capitals", "takeout"), ids=lambda path: path.name)
 def test_both_caption_and_time_are_read(path: Path) -> None:
-    found = said(path)
+    found = description_of(path)
 
     assert found.caption in ("Harbour at dawn", "From the ferry")
     assert found.taken_at is not None
@@ -35,12 +35,12 @@ def test_both_caption_and_time_are_read(path: Path) -> None:
 
 @pytest.mark.parametrize("path", pictures("caption"), ids=lambda path: path.name)
 def test_the_caption_is_read(path: Path) -> None:
-    assert said(path).caption == "Grandmother's garden"
+    assert description_of(path).caption == "Grandmother's garden"
 
 
 @pytest.mark.parametrize("path", pictures("dates"), ids=lambda path: path.name)
-def test_a_date_is_read_unless_it_cannot_be(path: Path) -> None:
-    assert (said(path).taken_at is None) is (path.stem in ("year-one", "zeros"))
+def test_a_date_is_read_unless_it_is_impossible(path: Path) -> None:
+    assert (description_of(path).taken_at is None) is (path.stem in ("year-one", "zeros"))
 
 
 @pytest.mark.parametrize("path", pictures("turn"), ids=lambda path: path.name)
@@ -48,6 +48,6 @@ def test_a_picture_is_turned_for_its_size_and_its_variants_alike(path: Path) -> 
     data = path.read_bytes()
     rendered = render(data, FINE)
 
-    # An XMP packet turns nothing.
+    # An orientation in XMP is ignored.
     seen = (360, 240) if path.stem == "xmp6" else (240, 360)
     assert recognise(data).size == (rendered.width, rendered.height) == seen

@@ -1,4 +1,4 @@
-"""The loop that takes images in: what it does before its catalog is open, and what it holds at once."""
+"""The ingest loop: its steps before the catalog is open, and its bounds."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -30,7 +30,7 @@ SECONDS = 30.0
 
 
 class Reading:
-    """Makes originals of numbers: so many bytes each, the same content where numbers are equal; a string is no image."""
+    """Prepares originals from numbers, `size` bytes each, with equal content for equal numbers; a string is no image."""
 
     def __init__(self, size: int = 10) -> None:
         self.read = 0
@@ -53,7 +53,7 @@ class Reading:
             yield Prepared(source=item, path=str(item), row=row, body=bytes(self.size), held=self.size, started=0.0)
 
     def reaches(self, count: int) -> int:
-        """Wait until so many are read; how many there are a little later."""
+        """Wait until `count` are read; return how many are read a little later."""
         ends_at = time.monotonic() + SECONDS
         while self.read < count and time.monotonic() < ends_at:
             Event().wait(0.01)
@@ -81,7 +81,7 @@ def test_originals_are_prepared_before_there_is_a_catalog(tmp_path: Path, catalo
 
 
 @pytest.mark.parametrize("dry_run", [False, True])
-def test_the_bucket_is_looked_for_only_where_there_is_an_image_to_put(
+def test_the_bucket_is_checked_only_if_there_is_an_image_to_put(
     tmp_path: Path, catalog: Catalog, *, dry_run: bool
 ) -> None:
     store = Reached(tmp_path)
@@ -95,13 +95,13 @@ def test_the_bucket_is_looked_for_only_where_there_is_an_image_to_put(
 
 
 @pytest.mark.parametrize(("size", "most"), [(10, MOST_PREPARED), (MOST_PREPARED_BYTES // 4, 4)])
-def test_no_more_than_is_prepared_at_once_is_read_ahead(tmp_path: Path, size: int, most: int) -> None:
+def test_reading_ahead_is_bounded_by_the_queue_of_prepared_images(tmp_path: Path, size: int, most: int) -> None:
     reading = Reading(size)
     run = ingest(range(2 * MOST_PREPARED), reading, Reached(tmp_path))
 
     run.start()
 
-    # One more is prepared, and waits for room.
+    # One more is prepared, and waits for room in the queue.
     assert reading.reaches(most + 1) == most + 1
     run.close()
 
@@ -121,7 +121,7 @@ def test_files_of_one_content_that_cannot_be_put_all_fail(tmp_path: Path, catalo
     class Refusing(Reached):
         def create(self, key: str, body: bytes, *, content_type: str) -> None:
             del body, content_type
-            # As many wait for the first one's fate as may.
+            # Wait until the most duplicates are in flight.
             reading.reaches(MOST_DUPLICATES + MOST_PREPARED)
             raise StoreError(f"{key}: refused")
 
@@ -132,7 +132,7 @@ def test_files_of_one_content_that_cannot_be_put_all_fail(tmp_path: Path, catalo
     assert [outcome.fate for outcome in run.outcomes(catalog)] == [Fate.FAILED] * 3000
 
 
-def test_what_breaks_the_reading_ends_the_run_after_what_is_in_flight(tmp_path: Path, catalog: Catalog) -> None:
+def test_a_reader_error_ends_the_run_after_the_puts_in_flight(tmp_path: Path, catalog: Catalog) -> None:
     def broken() -> Iterator[int | str]:
         yield from range(BATCH)
         raise ImgctlError("the list is torn")

@@ -1,4 +1,4 @@
-"""Manifests: what is a row, what is a bad line, and how each is told."""
+"""Manifests: rows, bad lines, and how each is reported."""
 
 import json
 from collections.abc import Iterator
@@ -54,7 +54,7 @@ def test_texts_of_csv_lose_the_mark_that_keeps_a_spreadsheet_from_calculating() 
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
-def test_what_a_spreadsheet_saves_is_read(delimiter: str) -> None:
+def test_a_file_saved_by_a_spreadsheet_is_read(delimiter: str) -> None:
     data = "\ufeff" + delimiter.join(["key", "user_id"]) + "\r\n" + delimiter.join(["é.jpg", "1"]) + "\r\n"
 
     assert list(read(data.encode())) == [(2, {"key": "é.jpg", "user_id": "1"})]
@@ -65,7 +65,7 @@ def test_an_empty_manifest_has_no_rows() -> None:
     assert list(read(b"\n \n")) == []
 
 
-def test_bad_lines_are_told_and_the_others_are_read() -> None:
+def test_bad_lines_are_reported_and_the_others_are_read() -> None:
     data = b'key,user_id\na,1\nb\nc,\n"d"x,2\n\xff,3\ne,4\n"open,5\n'
 
     found = details(data)
@@ -77,7 +77,7 @@ def test_bad_lines_are_told_and_the_others_are_read() -> None:
     assert "key is not UTF-8" in found[4][1]
 
 
-def test_bad_json_lines_are_told_and_the_others_are_read() -> None:
+def test_bad_json_lines_are_reported_and_the_others_are_read() -> None:
     data = b'{"key":"a","user_id":"1"}\nnot json\n[]\n{"key":"b"}\n{"key":{},"user_id":"1"}\n{"key":"c","user_id":7}\n'
     deep = b"[" * 100_000 + b"\n"
 
@@ -99,7 +99,7 @@ def test_an_endless_line_is_one_bad_line(opening: bytes) -> None:
     assert [number for number, detail in found if detail] == [first + 1]
 
 
-def test_an_open_quote_does_not_eat_the_file() -> None:
+def test_an_unclosed_quote_does_not_swallow_the_file() -> None:
     data = b'key,user_id\n"open,1\n' + b"b,2\n" * 100_000
 
     found = details(data)
@@ -118,6 +118,6 @@ def test_an_open_quote_does_not_eat_the_file() -> None:
         (b"\xff\xfek\0e\0y\0", "UTF-16"),
     ],
 )
-def test_a_header_that_cannot_be_meant_is_refused(header: bytes, words: str) -> None:
+def test_an_invalid_header_is_refused(header: bytes, words: str) -> None:
     with pytest.raises(UsageError, match=words):
         list(read(header))

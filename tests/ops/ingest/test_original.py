@@ -23,7 +23,7 @@ from imgctl.ops.ingest.original import file_name
         ("." + "x" * 300, "." + "x" * 254),
     ],
 )
-def test_a_name_is_kept_without_what_no_database_or_file_system_takes(path: str, name: str | None) -> None:
+def test_a_name_is_kept_without_characters_that_databases_or_file_systems_reject(path: str, name: str | None) -> None:
     assert file_name(path) == name
 
 

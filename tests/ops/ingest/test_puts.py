@@ -1,4 +1,4 @@
-"""The bucket is looked for once, before the first put."""
+"""The bucket is checked once, before the first put."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from imgctl.store.blobs.local import LocalStore
 
 
 class Reached(LocalStore):
-    """A directory that counts how often it is asked whether it is there, and may refuse an answer."""
+    """A directory store that counts the checks for its bucket, and may fail them."""
 
     def __init__(self, root: Path, refusal: Exception | None = None) -> None:
         super().__init__(root)
@@ -23,7 +23,7 @@ class Reached(LocalStore):
             raise self._refusal
 
 
-def test_a_bucket_that_is_missing_is_told_each_time(tmp_path: Path) -> None:
+def test_a_missing_bucket_is_reported_each_time(tmp_path: Path) -> None:
     store = Reached(tmp_path, BucketMissing("there is no bucket"))
     bucket = BucketCheck(store)
 
@@ -34,7 +34,7 @@ def test_a_bucket_that_is_missing_is_told_each_time(tmp_path: Path) -> None:
     assert store.times == 1
 
 
-def test_who_may_not_list_may_still_put(tmp_path: Path) -> None:
+def test_credentials_without_listing_may_still_put(tmp_path: Path) -> None:
     store = Reached(tmp_path, StoreDenied("not allowed to list"))
 
     BucketCheck(store).result()

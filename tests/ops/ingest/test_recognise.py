@@ -1,4 +1,4 @@
-"""Which format a file is: by content under any name, by name where content tells nothing, and by the decoders."""
+"""Format recognition: by content under any name, by name if the content has no signature, and by the decoders."""
 
 import io
 import struct
@@ -28,7 +28,7 @@ def ftyp(major: bytes, *compatible: bytes) -> bytes:
 
 
 def tiff(*entries: tuple[int, int, int, int], make: bytes = b"") -> bytes:
-    """A little-endian TIFF directory of (tag, type, count, value) entries, with a Make where one is given."""
+    """Return a little-endian TIFF directory of (tag, type, count, value) entries, with an optional Make."""
     at = 8 + 2 + 12 * (len(entries) + bool(make)) + 4
     maker = ((0x010F, 2, len(make) + 1, at),) if make else ()
     listed = sorted((*entries, *maker))
@@ -116,7 +116,7 @@ def test_a_format_is_recognised_by_its_opening(known: Format, data: bytes) -> No
 
 @pytest.mark.parametrize("known", UNTAKEN)
 @pytest.mark.parametrize("name", ["x.jpg", "x", "x.txt"])
-def test_what_is_not_taken_is_refused_under_any_name(recogniser: Recogniser, known: Format, name: str) -> None:
+def test_an_unsupported_format_is_refused_under_any_name(recogniser: Recogniser, known: Format, name: str) -> None:
     for data in OPENINGS[known]:
         assert refused(recogniser, data, name) == (Fate.FAILED, Reason.UNSUPPORTED)
 
@@ -136,7 +136,7 @@ def test_all_names_of_pictures_are_treated_alike(recogniser: Recogniser, ending:
 
 
 @pytest.mark.parametrize("known", [one for one, row in KNOWN.items() if not row.taken])
-def test_content_that_tells_nothing_is_what_its_name_says(recogniser: Recogniser, known: Format) -> None:
+def test_content_without_a_signature_is_recognised_by_name(recogniser: Recogniser, known: Format) -> None:
     data = b"\x01\x02\x03\x04" * 64
 
     assert refused(recogniser, data, f"x.{KNOWN[known].extension}") == (Fate.FAILED, Reason.UNSUPPORTED)
@@ -155,7 +155,7 @@ def test_content_that_tells_nothing_is_what_its_name_says(recogniser: Recogniser
     ],
 )
 @pytest.mark.parametrize("name", ["notes.txt", "README", "a.b/c"])
-def test_what_is_no_picture_is_skipped(recogniser: Recogniser, data: bytes, name: str) -> None:
+def test_a_file_that_is_not_a_picture_is_skipped(recogniser: Recogniser, data: bytes, name: str) -> None:
     assert refused(recogniser, data, name) == (Fate.SKIPPED, Reason.NOT_AN_IMAGE)
 
 
@@ -174,14 +174,14 @@ def test_a_format_is_left_out_by_each_of_its_names(known: Format) -> None:
     assert known.value in format_names()
 
 
-def test_names_of_formats_are_told_apart() -> None:
+def test_names_of_formats_are_distinct() -> None:
     assert formats_named("nonsense") == frozenset()
     assert format_by_name("a.CR3") is Format.CR3
     assert format_by_name("cr3") is None
     assert all(format_by_name(f"x.{row.extension}") in (row.format, Format.JPEG) for row in KNOWN.values())
 
 
-def test_a_maker_s_formats_are_told_apart_by_name() -> None:
+def test_a_makers_formats_are_distinguished_by_name() -> None:
     nikon = tiff(*PREVIEW, make=b"NIKON")
 
     assert Recogniser(WorkSettings()).recognise(nikon, "a.NRW").kind is Format.NRW
@@ -202,7 +202,7 @@ LOADERS = {
 
 
 def decodes(data: bytes, kind: str) -> bool:
-    """Whether Pillow, or libvips (choosing itself, or told the format), makes pixels of the data."""
+    """Whether Pillow, or libvips (by its own choice or with the format given), decodes the data."""
     with warnings.catch_warnings(), suppress(Exception):
         warnings.simplefilter("ignore")
         with Image.open(io.BytesIO(data), formats=WRITABLE) as image:
@@ -219,7 +219,7 @@ def decodes(data: bytes, kind: str) -> bool:
 
 
 def mutations(data: bytes) -> list[bytes]:
-    """The data with each of its first bytes damaged in several ways, and with something before it."""
+    """Return copies of the data: each with one of the first bytes damaged in one of several ways, or with a prefix."""
     ways = (lambda byte: byte ^ 1, lambda byte: byte ^ 0x20, lambda _: 0, lambda _: 0xFF, lambda _: 0xFE)
     damaged = [data[:at] + bytes([way(data[at])]) + data[at + 1 :] for at in range(16) for way in ways]
     swapped = [data[:2] + data[3:1:-1] + data[4:]]
@@ -247,5 +247,5 @@ def test_a_damaged_signature_is_taken_by_its_name_alone(recogniser: Recogniser) 
     assert refused(recogniser, b"\x81" + SAMPLES["PNG"], "a.png") == (Fate.FAILED, Reason.NOT_AN_IMAGE)
 
 
-def test_every_picture_that_is_taken_has_a_name_of_its_own() -> None:
+def test_every_supported_format_has_its_own_name() -> None:
     assert len({row.extension for row in SUPPORTED if row.format is not Format.MPO}) == len(SUPPORTED) - 1

@@ -1,4 +1,4 @@
-"""Inserting blobs that lie in the store: a directory, SeaweedFS and moto, SQLite and Postgres."""
+"""Insert of blobs that are in the store: a directory, SeaweedFS and moto, SQLite and Postgres."""
 
 import csv
 from collections import Counter
@@ -67,7 +67,7 @@ def store(settings: StoreSettings) -> BlobStore:
 
 @pytest.fixture
 def run(store: BlobStore, settings: StoreSettings, catalog: Catalog, tmp_path: Path) -> Insert:
-    """Insert these lines, and give every outcome."""
+    """Insert these lines, and return every outcome."""
 
     def act(lines: Iterable[Line], *, dry_run: bool = False) -> list[FileOutcome]:
         entries = Manifest(file=written(tmp_path, lines), store_url=settings.url, own_prefixes=("",)).entries()
@@ -99,7 +99,7 @@ def rows(catalog: Catalog) -> list[Image]:
 
 
 def unconfirm(catalog: Catalog) -> None:
-    """Make the rows what a kill between promise and confirmation leaves."""
+    """Reset the rows to their state after a kill between promise and confirmation."""
     with catalog.write() as connection:
         connection.execute(update(images_table).values(status=Status.UPLOADING))
 
@@ -108,7 +108,7 @@ def fates(outcomes: Iterable[FileOutcome]) -> list[tuple[Fate, Reason]]:
     return [(outcome.fate, outcome.reason) for outcome in outcomes]
 
 
-def test_what_a_blob_says_of_itself_is_read_wherever_it_lies(run: Insert, store: BlobStore, catalog: Catalog) -> None:
+def test_embedded_metadata_is_read_at_any_position_in_a_blob(run: Insert, store: BlobStore, catalog: Catalog) -> None:
     far = Says(
         primary=(text_entry(0x010E, b"Print 17"), short_entry(0x0112, 6)),
         exif=(text_entry(0x9003, b"1987:06:05 12:00:00"),),
@@ -171,7 +171,7 @@ def test_the_same_manifest_again_changes_nothing(run: Insert, store: BlobStore, 
     assert list(store.scan()) == blobs
 
 
-def test_without_a_date_the_blobs_own_is_the_images(run: Insert, store: BlobStore, catalog: Catalog) -> None:
+def test_without_a_date_the_image_gets_that_of_the_blob(run: Insert, store: BlobStore, catalog: Catalog) -> None:
     run([line(1)])
 
     (image,) = rows(catalog)
@@ -187,14 +187,14 @@ def test_one_content_under_many_keys_is_one_image_a_user(run: Insert, store: Blo
     outcomes = run(lines)
     again = run(lines)
 
-    # A copy that is read after the first is confirmed is already there.
+    # Duplicates read after the first was confirmed are ALREADY_THERE.
     assert Counter(outcome.fate for outcome in outcomes) == {Fate.UPLOADED: 2, Fate.PRESENT: 2}
     assert {outcome.reason for outcome in outcomes} <= {Reason.NONE, Reason.SAME_CONTENT, Reason.ALREADY_THERE}
     assert fates(again) == [(Fate.PRESENT, Reason.ALREADY_THERE)] * 4
     assert sorted(image.user_id for image in rows(catalog)) == [USER, OTHER]
 
 
-def test_every_line_that_is_no_photo_is_named_and_the_others_go_in(
+def test_every_line_without_a_photo_is_reported_and_the_others_are_inserted(
     run: Insert, store: BlobStore, catalog: Catalog
 ) -> None:
     store.replace("in box/notes.txt", b"no picture", content_type="text/plain")
@@ -232,7 +232,7 @@ def test_every_line_that_is_no_photo_is_named_and_the_others_go_in(
     ("given", "year", "unlikely"),
     [("1955-05-01", 1970, False), ("1066-10-14", None, True), ("2099-01-01", None, True), ("9999-12-31", None, True)],
 )
-def test_a_date_that_cannot_be_gives_way_to_the_blobs_own(
+def test_an_impossible_date_is_replaced_by_that_of_the_blob(
     run: Insert, catalog: Catalog, given: str, year: int | None, *, unlikely: bool
 ) -> None:
     first = run([line(1, uploaded_at=given)])
@@ -244,7 +244,7 @@ def test_a_date_that_cannot_be_gives_way_to_the_blobs_own(
     assert [one.fate for one in again] == [Fate.PRESENT]
 
 
-def test_a_dry_run_tells_what_would_be_and_changes_nothing(run: Insert, store: BlobStore, catalog: Catalog) -> None:
+def test_a_dry_run_reports_the_plan_and_changes_nothing(run: Insert, store: BlobStore, catalog: Catalog) -> None:
     run([line(0)])
     store.replace("in box/notes.txt", b"no picture", content_type="text/plain")
     images, blobs = rows(catalog), list(store.scan())
@@ -257,7 +257,7 @@ def test_a_dry_run_tells_what_would_be_and_changes_nothing(run: Insert, store: B
     assert (rows(catalog), list(store.scan())) == (images, blobs)
 
 
-def test_a_promise_whose_copy_never_came_is_kept(run: Insert, store: BlobStore, catalog: Catalog) -> None:
+def test_a_promise_without_a_copy_is_completed(run: Insert, store: BlobStore, catalog: Catalog) -> None:
     run([line(1), line(2)])
     images = rows(catalog)
     unconfirm(catalog)
@@ -281,7 +281,7 @@ def test_bytes_whose_confirmation_was_lost_are_confirmed(run: Insert, store: Blo
     assert (rows(catalog), list(store.scan())) == (images, blobs)
 
 
-def test_a_key_that_holds_something_else_is_left_alone(run: Insert, store: BlobStore, catalog: Catalog) -> None:
+def test_a_key_with_other_content_is_left_alone(run: Insert, store: BlobStore, catalog: Catalog) -> None:
     run([line(1)])
     key = rows(catalog)[0].original_key or ""
     unconfirm(catalog)
@@ -295,7 +295,7 @@ def test_a_key_that_holds_something_else_is_left_alone(run: Insert, store: BlobS
     assert rows(catalog)[0].status is Status.UPLOADING
 
 
-def test_what_is_known_costs_a_head_and_no_more(seaweed: S3Server, catalog: Catalog, tmp_path: Path) -> None:
+def test_a_known_blob_costs_one_head(seaweed: S3Server, catalog: Catalog, tmp_path: Path) -> None:
     bucket = seaweed.new_bucket()
     near = open_store(seaweed.settings(bucket))
     for number in range(10):
@@ -315,8 +315,8 @@ def test_what_is_known_costs_a_head_and_no_more(seaweed: S3Server, catalog: Cata
             list(insert(manifest.entries(), parts_of(catalog, far), recogniser=RECOGNISER, stop=Event()))
         counted.append(methods)
 
-    # The listing is a GET; a server other than AWS is asked once more whether the new key is free. Two puts and a
-    # deletion (POST) find out once whether it knows put-if-absent.
+    # The listing is a GET; with a server other than AWS, an additional HEAD checks that the new key is free. Two puts
+    # and a deletion (POST) check once whether the server supports put-if-absent.
     assert counted[0] == Counter(HEAD=30, GET=11, PUT=12, POST=1)
     assert counted[1] == Counter(HEAD=10, GET=1)
 
@@ -353,7 +353,7 @@ def test_a_missing_bucket_ends_the_run_before_any_line(moto_s3: S3Server, catalo
         list(insert(entries, parts_of(catalog, store), recogniser=RECOGNISER, stop=Event()))
 
 
-def test_a_stop_begins_no_further_block(store: BlobStore, catalog: Catalog, tmp_path: Path) -> None:
+def test_after_a_stop_no_further_chunk_begins(store: BlobStore, catalog: Catalog, tmp_path: Path) -> None:
     stop, taken = Event(), []
     manifest = Manifest(file=written(tmp_path, [line(n % 10) for n in range(1000)]), store_url="", own_prefixes=("",))
 
@@ -365,7 +365,7 @@ def test_a_stop_begins_no_further_block(store: BlobStore, catalog: Catalog, tmp_
     assert all(image.status is Status.PROCESSING for image in rows(catalog))
 
 
-def test_a_store_that_went_away_ends_the_run_and_the_next_finishes(
+def test_an_unreachable_store_ends_the_run_and_the_next_finishes(
     seaweed: S3Server, catalog: Catalog, tmp_path: Path
 ) -> None:
     bucket = seaweed.new_bucket()

@@ -1,4 +1,4 @@
-"""Archives as sources: every way of writing one, and every way of one being damaged, names what it costs."""
+"""Archives as sources: every variant of a format is read, and every damage is reported with the members it costs."""
 
 import os
 import struct
@@ -51,7 +51,7 @@ def opened(tmp_path: Path) -> Iterator[Opened]:
 
 
 def ended(source: ArchiveFiles) -> dict[str, str]:
-    """What became of each file, by the last two names of its path: `read`, or the reason and the detail."""
+    """Return the fate of each file, by the last two names of its path: `read`, or the reason and the detail."""
     found = {}
     for one in source.entries(RULES):
         done: SourceFile | Read | FileOutcome | Exception = one
@@ -74,7 +74,7 @@ def ended(source: ArchiveFiles) -> dict[str, str]:
 
 
 class Unseekable(RawIOBase):
-    """A file that cannot be written twice: what is written to it has its sizes behind the data."""
+    """A file without seek: a ZIP written to it has the sizes of a member behind its data."""
 
     def __init__(self, path: Path) -> None:
         self._file = path.open("wb")
@@ -134,7 +134,7 @@ def test_one_damaged_entry_of_a_directory_costs_no_other_member(tmp_path: Path, 
     while at >= 0:
         entry = data[at + 46 : at + 46 + int.from_bytes(data[at + 28 : at + 30], "little")]
         if bytes(entry) in (b"extra.jpg", b"large.jpg"):
-            # The extra field says that it is longer than it is.
+            # The length in the extra field is larger than the field.
             data[at + 46 + len(entry) + 2] = 9
         if entry == b"large.jpg":
             data[at + 24 : at + 28] = b"\xff" * 4
@@ -235,7 +235,7 @@ def test_a_name_in_utf_8_is_read_without_its_flag(path: str, tmp_path: Path, ope
     assert ended(opened(tmp_path / "a.zip")) == {f"a.zip/{path or info.filename}": "read"}
 
 
-def test_separators_of_windows_part_directories(tmp_path: Path, opened: Opened) -> None:
+def test_backslashes_of_windows_programs_separate_directories(tmp_path: Path, opened: Opened) -> None:
     info = ZipInfo("2023\\a.jpg")
     info.create_system = 0
     with ZipFile(tmp_path / "a.zip", "w") as archive:
@@ -256,14 +256,14 @@ def test_no_name_leads_out_of_the_archive(name: str, tmp_path: Path, opened: Ope
 
 
 @given(st.text())
-def test_a_place_has_no_part_that_leads_anywhere(name: str) -> None:
+def test_a_place_has_no_part_that_leads_elsewhere(name: str) -> None:
     place = place_of(name)
 
     assert os.path.normpath(f"/tree/{place}").startswith("/tree")
     assert place_of(place) == place
 
 
-def test_a_symbolic_link_and_an_encrypted_member_are_named(tmp_path: Path, opened: Opened) -> None:
+def test_a_symbolic_link_and_an_encrypted_member_are_reported(tmp_path: Path, opened: Opened) -> None:
     link = ZipInfo("link.jpg")
     link.create_system, link.external_attr = 3, 0o120777 << 16
     with ZipFile(tmp_path / "a.zip", "w") as archive:
@@ -282,7 +282,7 @@ def test_a_symbolic_link_and_an_encrypted_member_are_named(tmp_path: Path, opene
     }
 
 
-def test_a_damaged_member_is_named_and_the_others_are_read(tmp_path: Path, opened: Opened) -> None:
+def test_a_damaged_member_is_reported_and_the_others_are_read(tmp_path: Path, opened: Opened) -> None:
     with ZipFile(tmp_path / "a.zip", "w", ZIP_DEFLATED) as archive:
         for name in ("a.jpg", "b.jpg", "c.jpg"):
             archive.writestr(name, PHOTO)
@@ -298,7 +298,7 @@ def test_a_damaged_member_is_named_and_the_others_are_read(tmp_path: Path, opene
 
 
 @pytest.mark.parametrize("keep", [0, 3, 0.2, 0.5, 0.98])
-def test_a_zip_that_is_cut_off_is_named(keep: float, tmp_path: Path, opened: Opened) -> None:
+def test_a_truncated_zip_is_reported(keep: float, tmp_path: Path, opened: Opened) -> None:
     with ZipFile(tmp_path / "a.zip", "w") as archive:
         archive.writestr("a.jpg", PHOTO)
     data = (tmp_path / "a.zip").read_bytes()
@@ -350,11 +350,11 @@ def test_a_zip_of_more_members_than_its_first_format_counts_is_listed_in_bounded
         tracemalloc.stop()
 
     assert count == 70_000
-    # All of them at once are 40 MB.
+    # All of them at once take 40 MB.
     assert peak < 8 * 2**20
 
 
-def test_a_directory_that_is_damaged_is_named(tmp_path: Path, opened: Opened) -> None:
+def test_a_damaged_directory_is_reported(tmp_path: Path, opened: Opened) -> None:
     with ZipFile(tmp_path / "a.zip", "w") as archive:
         for name in ("a.jpg", "b.jpg", "c.jpg"):
             archive.writestr(name, PHOTO)
@@ -374,14 +374,14 @@ def header(name: str, kind: bytes = tarfile.REGTYPE, size: int = len(PHOTO)) -> 
 
 
 def three(file: Path) -> bytes:
-    """A TAR of three photos, packed by its name."""
+    """Create a TAR of three photos, compressed by its extension."""
     with tarfile.open(file, "w:gz" if file.suffix == ".tgz" else "w") as archive:
         for name in ("a.jpg", "b.jpg", "c.jpg"):
             archive.addfile(header(name), BytesIO(PHOTO))
     return file.read_bytes()
 
 
-def test_what_is_not_a_file_in_a_tar_is_named(tmp_path: Path, opened: Opened) -> None:
+def test_members_of_a_tar_that_are_not_files_are_reported(tmp_path: Path, opened: Opened) -> None:
     with tarfile.open(tmp_path / "a.tar", "w") as archive:
         archive.addfile(header("a.jpg"), BytesIO(PHOTO))
         for name, kind in (("hard", tarfile.LNKTYPE), ("soft", tarfile.SYMTYPE), ("pipe", tarfile.FIFOTYPE)):
@@ -399,7 +399,9 @@ def test_what_is_not_a_file_in_a_tar_is_named(tmp_path: Path, opened: Opened) ->
 
 
 @pytest.mark.parametrize("target", ["@eaDir/a.jpg", f"{OTHER}/a.jpg"])
-def test_a_hard_link_to_what_is_not_taken_for_its_owner_fails(target: str, tmp_path: Path, opened: Opened) -> None:
+def test_a_hard_link_to_a_file_that_is_not_uploaded_for_its_owner_fails(
+    target: str, tmp_path: Path, opened: Opened
+) -> None:
     with tarfile.open(tmp_path / "a.tar", "w") as archive:
         archive.addfile(header(target), BytesIO(PHOTO))
         archive.addfile(header(f"{OWNER}/a.jpg"), BytesIO(PHOTO))
@@ -418,7 +420,7 @@ def test_a_hard_link_to_what_is_not_taken_for_its_owner_fails(target: str, tmp_p
 
 
 @pytest.mark.parametrize("name", ["a.tar", "a.tgz"])
-def test_a_hard_link_is_judged_by_the_size_of_what_it_links_to(name: str, tmp_path: Path, opened: Opened) -> None:
+def test_a_hard_link_is_judged_by_the_size_of_its_target(name: str, tmp_path: Path, opened: Opened) -> None:
     with tarfile.open(tmp_path / name, "w:gz" if name == "a.tgz" else "w") as archive:
         for owner, size in ((OTHER, len(PHOTO)), (OWNER, 10)):
             archive.addfile(header(f"{owner}/a.jpg", size=size), BytesIO(PHOTO))
@@ -464,7 +466,7 @@ def compressed(data: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("keep", [1, 5, 0.3, 0.7, 0.99])
-def test_a_packed_tar_that_is_cut_off_is_named(keep: float, tmp_path: Path, opened: Opened) -> None:
+def test_a_truncated_compressed_tar_is_reported(keep: float, tmp_path: Path, opened: Opened) -> None:
     data = three(tmp_path / "a.tgz")
     (tmp_path / "a.tgz").write_bytes(data[: int(keep * len(data)) if keep < 1 else int(keep)])
 
@@ -473,7 +475,7 @@ def test_a_packed_tar_that_is_cut_off_is_named(keep: float, tmp_path: Path, open
     assert any("damaged or cut off" in what for what in found.values())
 
 
-def test_a_packed_tar_whose_checksum_is_wrong_is_named(tmp_path: Path, opened: Opened) -> None:
+def test_a_compressed_tar_with_a_wrong_checksum_is_reported(tmp_path: Path, opened: Opened) -> None:
     data = bytearray(three(tmp_path / "a.tgz"))
     data[-8] ^= 1
     (tmp_path / "a.tgz").write_bytes(data)
@@ -481,7 +483,7 @@ def test_a_packed_tar_whose_checksum_is_wrong_is_named(tmp_path: Path, opened: O
     assert any("damaged or cut off" in what for what in ended(opened(tmp_path / "a.tgz")).values())
 
 
-def test_a_damaged_header_in_the_middle_is_no_end(tmp_path: Path, opened: Opened) -> None:
+def test_a_damaged_header_in_the_middle_is_not_taken_for_the_end(tmp_path: Path, opened: Opened) -> None:
     data = bytearray(three(tmp_path / "a.tar"))
     at = data.index(b"b.jpg")
     data[at + 148 : at + 156] = b"nonsense"
@@ -494,7 +496,7 @@ def test_a_damaged_header_in_the_middle_is_no_end(tmp_path: Path, opened: Opened
     assert "damaged or cut off after a.jpg" in what
 
 
-def test_a_file_that_unpacks_to_a_thousand_times_itself_is_refused(tmp_path: Path, opened: Opened) -> None:
+def test_a_file_that_unpacks_to_a_thousand_times_its_size_is_refused(tmp_path: Path, opened: Opened) -> None:
     with ZipFile(tmp_path / "a.zip", "w", ZIP_DEFLATED) as archive, archive.open("a.jpg", "w") as member:
         member.write(PHOTO)
         for _ in range(80):
@@ -502,7 +504,7 @@ def test_a_file_that_unpacks_to_a_thousand_times_itself_is_refused(tmp_path: Pat
 
     (what,) = ended(opened(tmp_path / "a.zip")).values()
 
-    assert what.startswith("unreadable: packed ")
+    assert what.startswith("unreadable: compressed ")
     assert not any(path.is_file() for path in (tmp_path / "spool").rglob("*"))
 
 
@@ -520,7 +522,7 @@ def test_more_bytes_than_a_member_declares_are_never_unpacked(tmp_path: Path, op
 
 
 @pytest.mark.parametrize("name", ["a.zip", "a.tar", "a.tgz"])
-def test_a_large_member_is_spooled_and_what_is_no_picture_is_not(
+def test_a_large_member_is_spooled_unless_it_is_not_a_picture(
     name: str, tmp_path: Path, opened: Opened, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(archives, "STREAM_ABOVE", 2**20)
@@ -538,7 +540,7 @@ def test_a_large_member_is_spooled_and_what_is_no_picture_is_not(
     assert not any(path.is_file() for path in (tmp_path / "spool").rglob("*"))
 
 
-def test_a_member_that_has_passed_is_found_again(tmp_path: Path, opened: Opened) -> None:
+def test_an_earlier_member_of_a_stream_is_found_again(tmp_path: Path, opened: Opened) -> None:
     three(tmp_path / "a.tgz")
     source = opened(tmp_path / "a.tgz")
 
@@ -548,7 +550,7 @@ def test_a_member_that_has_passed_is_found_again(tmp_path: Path, opened: Opened)
     assert [one.body for one in read if isinstance(one, Read)] == [PHOTO] * 3
 
 
-def test_an_archive_that_is_not_there_is_named(tmp_path: Path, opened: Opened) -> None:
+def test_a_missing_archive_is_reported(tmp_path: Path, opened: Opened) -> None:
     (outcome,) = opened(tmp_path / "a.zip").entries(RULES)
 
     assert isinstance(outcome, FileOutcome)

@@ -1,4 +1,4 @@
-"""Keys and members are left out as the files of a directory are: whole directories at once, whatever order they come in."""
+"""Keys and members are left out like the files of a directory: whole directories at once, in any order."""
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -22,13 +22,13 @@ EXCLUDES = st.sampled_from([(), ("drafts/",), ("*.gif", "a/b"), ("b/**",), ("a/"
 
 
 def without_clashes(places: list[str]) -> list[str]:
-    """Places that one directory tree can hold: none is also a directory above another."""
+    """Return the places that fit into one directory tree: none is also a directory above another."""
     above = {place[:at] for place in places for at, sign in enumerate(place) if sign == "/"}
     return [place for place in places if place not in above]
 
 
 @given(PLACES, EXCLUDES, st.booleans())
-def test_keys_end_as_files_do(places: list[str], exclude: tuple[str, ...], junk: bool) -> None:
+def test_keys_are_left_out_like_files(places: list[str], exclude: tuple[str, ...], junk: bool) -> None:
     places = without_clashes(places)
     selection = Selection(exclude=exclude, junk_filter=junk, user_id=USER)
     with TemporaryDirectory() as root:

@@ -1,4 +1,4 @@
-"""A bucket as a source: large objects by way of a spool, and a server that throttles, breaks off or dies."""
+"""A bucket as a source: large objects through a spool, and a server that throttles, closes connections or dies."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -36,7 +36,7 @@ def spools(tmp_path: Path) -> Iterator[SpoolDirectory]:
 
 
 def files(server: S3Server, endpoint_url: str, spools: SpoolDirectory, count: int, size: int = 0) -> BucketFiles:
-    """A source of so many photos, each of another content."""
+    """Create a source of `count` photos of different content."""
     bucket = server.new_bucket()
     for number in range(count):
         server.client().put_object(Bucket=bucket, Key=f"{number}.jpg", Body=PHOTO + bytes(size) + b"%d" % number)
@@ -62,7 +62,7 @@ def test_a_large_object_is_spooled_until_it_is_put(
     assert not read.body.exists()
 
 
-def test_what_is_no_picture_is_not_read_on(
+def test_a_large_object_that_is_not_a_picture_is_not_read_to_the_end(
     moto_s3: S3Server, spools: SpoolDirectory, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(module, "STREAM_ABOVE", 2**20)
@@ -78,7 +78,7 @@ def test_what_is_no_picture_is_not_read_on(
     assert not any(path.is_file() for path in tmp_path.rglob("*"))
 
 
-def test_a_server_that_throttles_and_breaks_off_is_asked_again(seaweed: S3Server, spools: SpoolDirectory) -> None:
+def test_requests_are_retried_after_throttling_and_broken_responses(seaweed: S3Server, spools: SpoolDirectory) -> None:
     def policy(_method: str, _path: str, number: int) -> Fault | None:
         return (Fault.SERVICE_UNAVAILABLE, Fault.RESET, None)[number % 3]
 
@@ -123,7 +123,7 @@ def test_a_server_that_dies_fails_some_and_then_ends_the_run(
         ("s3://a", "file:///a", None),
     ],
 )
-def test_where_in_a_source_the_store_lies(source: str, store: str, own: str | None) -> None:
+def test_the_prefix_of_the_store_in_a_source(source: str, store: str, own: str | None) -> None:
     here, there = SourceSettings(url=source), StoreSettings(url=store)
 
     assert own_prefix(here, there) == own

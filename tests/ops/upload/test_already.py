@@ -1,4 +1,4 @@
-"""What of an upload is written down when: a kill must not cost what is dear to read again."""
+"""When the journal is written: a kill must not lose entries of files that are expensive to read again."""
 
 from collections.abc import Iterator
 from concurrent.futures import Future
@@ -30,7 +30,7 @@ def found(name: str, *, pinned: bool) -> SourceFile:
 
 
 @pytest.mark.parametrize("pinned", [True, False], ids=["object", "file of a disk"])
-def test_an_object_is_written_down_as_soon_as_it_is_safe(tmp_path: Path, catalog: Catalog, pinned: bool) -> None:
+def test_an_object_is_recorded_as_soon_as_it_is_safe(tmp_path: Path, catalog: Catalog, pinned: bool) -> None:
     opened: Future[Catalog] = Future()
     opened.set_result(catalog)
     with closing(Journal(tmp_path / "journal.db")) as ours, closing(Journal(tmp_path / "journal.db")) as theirs:
@@ -42,6 +42,6 @@ def test_an_object_is_written_down_as_soon_as_it_is_safe(tmp_path: Path, catalog
             stray, FileOutcome(path=stray.path, fate=Fate.SKIPPED, reason=Reason.NOT_AN_IMAGE, detail="text", bytes=10)
         )
 
-        # Nothing is flushed: what another process finds now is what a kill leaves.
+        # Without a flush: another process finds the entries that would survive a kill.
         known = theirs.known(scope_of(catalog.place, STORE_URL, "None"), [image, stray])
         assert set(known) == ({"a.jpg", "b.txt"} if pinned else set())

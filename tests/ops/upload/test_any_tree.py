@@ -1,4 +1,4 @@
-"""The choice of files below any tree equals a plain reading of its rules."""
+"""The choice of files of any tree equals that of a simple reference implementation."""
 
 import os
 from pathlib import Path
@@ -20,7 +20,7 @@ TREE = st.recursive(
 
 
 def grown(directory: str, tree: object) -> None:
-    """A tree of nested dictionaries as directories, its numbers as the sizes of files."""
+    """Create a tree: nested dictionaries as directories, numbers as the sizes of files."""
     if isinstance(tree, dict):
         Path(directory).mkdir(exist_ok=True)
         for name, inner in tree.items():
@@ -30,7 +30,7 @@ def grown(directory: str, tree: object) -> None:
 
 
 def expected(top: str, selection: Selection, place: str = "") -> dict[str, str]:
-    """What becomes of each file by a plain reading of the rules."""
+    """Return the fate of each file by a simple reference implementation of the rules."""
     found: dict[str, str] = {}
     for name in os.listdir(f"{top}/{place}"):  # noqa: PTH208
         path = f"{place}{name}"

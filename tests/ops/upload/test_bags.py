@@ -1,4 +1,4 @@
-"""Bags in ZIP files: found where there is one, named where it cannot be read, and never held in memory."""
+"""Bags in ZIP files: found, reported if unreadable, and never held in memory."""
 
 import json
 import tracemalloc
@@ -20,7 +20,7 @@ PHOTO = encoded(quadrants(), "JPEG")
 
 
 def zipped(file: Path, *roots: str) -> Path:
-    """A ZIP file with a bag of two photos below each root."""
+    """Create a ZIP file with a bag of two photos below each root."""
     lines = [json.dumps({"path": f"data/{name}.jpg", "caption": f"{name} " + "x" * 100}) for name in "ab"]
     with ZipFile(file, "w", ZIP_DEFLATED) as archive:
         for root in roots:
@@ -44,14 +44,14 @@ def test_the_bag_of_a_zip_is_found_in_its_root_or_its_directory(root: str, tmp_p
     assert len(found) == 2
 
 
-def test_a_zip_of_two_bags_is_a_tree_of_files_none_of_which_is_passed_over(tmp_path: Path) -> None:
+def test_a_zip_of_two_bags_is_a_plain_tree_of_files(tmp_path: Path) -> None:
     found = found_in(zipped(tmp_path / "a.zip", "one/", "two/"))
 
     names = {one.path.removeprefix(f"{tmp_path}/a.zip/") for one in found}
     assert {f"{root}/data/{name}.jpg" for root in ("one", "two") for name in "ab"} <= names
 
 
-def test_a_bag_whose_metadata_is_damaged_is_named(tmp_path: Path) -> None:
+def test_a_bag_with_damaged_metadata_is_reported(tmp_path: Path) -> None:
     file = zipped(tmp_path / "a.zip", "bag/")
     data = bytearray(file.read_bytes())
     data[70:80] = b"\xff" * 10
@@ -64,7 +64,7 @@ def test_a_bag_whose_metadata_is_damaged_is_named(tmp_path: Path) -> None:
     assert "damaged in its archive" in last.detail
 
 
-def test_whether_a_zip_of_many_files_is_a_bag_is_told_in_bounded_memory(tmp_path: Path) -> None:
+def test_a_zip_of_many_files_is_checked_for_a_bag_in_bounded_memory(tmp_path: Path) -> None:
     with ZipFile(tmp_path / "a.zip", "w") as archive:
         for number in range(30_000):
             archive.writestr(f"{number}/metadata.jsonl", b"")
@@ -77,5 +77,5 @@ def test_whether_a_zip_of_many_files_is_a_bag_is_told_in_bounded_memory(tmp_path
         tracemalloc.stop()
 
     assert bag is None
-    # An object a member is 17 MB.
+    # One object per member would take 17 MB.
     assert peak < 6 * 2**20

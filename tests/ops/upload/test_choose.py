@@ -1,4 +1,4 @@
-"""Every file below the paths of a selection comes once: taken with its owner, or left out by a reason."""
+"""Every file below the paths of a selection comes once: with its owner, or with the reason it is left out."""
 
 import os
 import sys
@@ -21,11 +21,11 @@ NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
 
 def below(root: Path, **changes: object) -> Selection:
-    """The selection of all below the root, changed as told."""
+    """Return the selection of all files below the root, with `changes`."""
     return replace(Selection(paths=(str(root),), user_id=USER), **changes)  # type: ignore[arg-type]
 
 
-def test_a_file_comes_with_what_the_system_says_and_its_owner(tmp_path: Path) -> None:
+def test_a_file_comes_with_its_stat_and_its_owner(tmp_path: Path) -> None:
     planted(tmp_path, ["a.jpg"])
     info = (tmp_path / "a.jpg").stat()
 
@@ -53,7 +53,7 @@ def test_patterns_choose_and_excluded_directories_are_one_outcome(tmp_path: Path
     }
 
 
-def test_what_a_filter_left_out_says_which(tmp_path: Path) -> None:
+def test_a_filtered_file_names_the_filter(tmp_path: Path) -> None:
     planted(tmp_path, ["a.png", "b.tmp", "x/c"])
 
     assert [detail for *_, detail in left(below(tmp_path, include=("*.jpg",), exclude=("*.tmp", "x/")))] == [
@@ -114,7 +114,7 @@ def test_without_the_junk_filter_every_file_is_taken(tmp_path: Path) -> None:
     assert fates(below(tmp_path, junk_filter=False), tmp_path) == dict.fromkeys(JUNK, TAKEN)
 
 
-def test_what_is_named_is_taken_though_hidden_but_not_what_systems_left(tmp_path: Path) -> None:
+def test_a_named_hidden_file_is_taken_but_system_junk_is_not(tmp_path: Path) -> None:
     planted(tmp_path, [".mine/a.jpg", ".b.jpg", "@eaDir/c.jpg", "Thumbs.db"])
     names = (".mine", ".b.jpg", "@eaDir", "Thumbs.db")
 
@@ -137,7 +137,7 @@ def test_an_owner_is_taken_from_the_path(tmp_path: Path) -> None:
     assert [(fate, reason) for _, fate, reason, _ in left(selection)] == [(Fate.FAILED, Reason.NO_USER)]
 
 
-def test_links_are_followed_when_asked_for_and_loops_are_found(tmp_path: Path) -> None:
+def test_links_are_followed_on_request_and_loops_are_found(tmp_path: Path) -> None:
     planted(tmp_path, ["real/a.jpg", "real/deep/b.jpg", "outside/c.jpg"])
     root = tmp_path / "real"
     (root / "file").symlink_to("a.jpg")
@@ -181,7 +181,7 @@ def test_names_of_every_kind_come_back_as_they_are(tmp_path: Path) -> None:
 
 @pytest.fixture
 def deep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
-    """Directories `d/d/…` in the current one, with a file in the last; how many there are."""
+    """Create directories `d/d/…` in the current one, with a file in the last; return their number."""
     monkeypatch.chdir(tmp_path)
     depth = sys.getrecursionlimit() + MOST_OPEN
     for _ in range(depth):
@@ -190,7 +190,7 @@ def deep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     Path("a.jpg").write_bytes(b"x")
     os.chdir(tmp_path)
     yield depth
-    # From below: what removes whole trees is often recursive.
+    # Removed from the bottom, because functions that remove trees are often recursive.
     for _ in range(depth):
         os.chdir("d")
     Path("a.jpg").unlink()
@@ -203,7 +203,7 @@ def test_a_tree_deeper_than_the_recursion_limit_is_walked(deep: int) -> None:
     assert [one.path.count("/") for one in taken(below(Path("d")))] == [deep]
 
 
-def test_a_walk_that_is_given_up_closes_its_directories(tmp_path: Path) -> None:
+def test_an_abandoned_walk_closes_its_directories(tmp_path: Path) -> None:
     planted(tmp_path, ["a/b/c", "a/b/d"])
     before = len(os.listdir("/dev/fd"))  # noqa: PTH208
     files = chosen(below(tmp_path))
@@ -231,6 +231,6 @@ def test_a_walk_that_is_given_up_closes_its_directories(tmp_path: Path) -> None:
         (Selection(files_from="/", user_id=USER), "is a directory"),
     ],
 )
-def test_a_selection_that_cannot_be_meant_is_refused_at_once(selection: Selection, words: str) -> None:
+def test_an_invalid_selection_is_refused_at_once(selection: Selection, words: str) -> None:
     with pytest.raises(UsageError, match=words):
         chosen(selection)

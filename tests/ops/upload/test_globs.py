@@ -1,4 +1,4 @@
-"""Patterns fit what a slow reading of their rules says, and nothing else."""
+"""Patterns match exactly what a slow reference implementation matches."""
 
 import re
 from uuid import UUID
@@ -14,7 +14,7 @@ USER = UUID("0190b2b4-0000-7000-8000-000000000001")
 
 
 def name_fits(pattern: str, name: str) -> bool:
-    """One name against one name's pattern, a character at a time."""
+    """Match one name against the pattern of one name, a character at a time."""
     if not pattern:
         return not name
     if pattern[0] == "*":
@@ -28,19 +28,19 @@ def name_fits(pattern: str, name: str) -> bool:
 
 
 def names_fit(patterns: list[str], names: list[str]) -> bool:
-    """A path of names against a path of patterns, `**` as any number of names."""
+    """Match the names of a path against the patterns of a path, `**` as any number of names."""
     if not patterns:
         return not names
     if patterns[0] == "**":
         return any(names_fit(patterns[1:], names[at:]) for at in range(len(names) + 1)) and bool(names)
     if not names:
         return False
-    # A name of stars stands for a name, and no name is empty.
+    # A name is never empty, so a pattern of stars needs at least one character.
     return name_fits(patterns[0], names[0]) and names_fit(patterns[1:], names[1:])
 
 
 def fits(pattern: str, path: str) -> bool:
-    """Whether the pattern fits the file or a directory above it, by trying them all."""
+    """Whether the pattern matches the file or a directory above it, by trying them all."""
     names, parts = path.split("/"), pattern.strip("/").split("/")
     if "/" not in pattern.rstrip("/"):
         parts = ["**", *parts]
@@ -61,7 +61,7 @@ PATH = st.lists(NAME, min_size=1, max_size=4).map("/".join)
 
 
 @given(patterns=st.lists(PATTERN, min_size=1, max_size=3), path=PATH)
-def test_the_pattern_that_fits_is_the_first_that_a_slow_reading_finds(patterns: list[str], path: str) -> None:
+def test_the_first_matching_pattern_equals_that_of_a_reference(patterns: list[str], path: str) -> None:
     slow = next((one for one in patterns if fits(one, path)), None)
 
     assert Globs(patterns).fitting(path) == slow
@@ -87,7 +87,7 @@ def test_the_pattern_that_fits_is_the_first_that_a_slow_reading_finds(patterns: 
         ("./x/*", "x/a"),
     ],
 )
-def test_a_pattern_fits_what_a_shell_user_expects(pattern: str, path: str) -> None:
+def test_a_pattern_matches_as_a_shell_user_expects(pattern: str, path: str) -> None:
     assert Globs([pattern]).fitting(path) == pattern
 
 
@@ -105,18 +105,18 @@ def test_a_pattern_fits_what_a_shell_user_expects(pattern: str, path: str) -> No
         ("x/**", "xy/a"),
     ],
 )
-def test_a_pattern_fits_no_more_than_it_says(pattern: str, path: str) -> None:
+def test_a_pattern_matches_nothing_else(pattern: str, path: str) -> None:
     assert Globs([pattern]).fitting(path) is None
 
 
 @pytest.mark.parametrize("pattern", ["", "/", "..", "../x", "[ab", "[z-a]", "a\\"])
-def test_a_pattern_that_can_fit_nothing_is_refused(pattern: str) -> None:
+def test_a_pattern_that_cannot_match_is_refused(pattern: str) -> None:
     with pytest.raises(UsageError, match=re.escape(repr(pattern))):
         Globs([pattern])
 
 
-def test_a_pattern_of_many_stars_answers_at_once() -> None:
-    # Tried every way, this would take longer than anyone lives.
+def test_a_pattern_of_many_stars_matches_without_backtracking() -> None:
+    # With backtracking, this would take years.
     assert Globs(["*a" * 60 + "b"]).fitting("a" * 255) is None
 
 
@@ -133,16 +133,16 @@ def test_a_pattern_of_many_stars_answers_at_once() -> None:
         ("**/{user}*", f"x/{USER}_7.jpg"),
     ],
 )
-def test_an_owner_is_read_where_the_pattern_says(pattern: str, path: str) -> None:
+def test_an_owner_is_read_at_the_placeholder(pattern: str, path: str) -> None:
     assert owner_by(pattern)(path) == USER
 
 
 @pytest.mark.parametrize("path", ["a.jpg", "nobody/a.jpg", f"x/{USER}/a.jpg", f"{USER}x/a.jpg", f"{str(USER)[:-1]}/a"])
-def test_a_path_without_an_owner_there_has_none(path: str) -> None:
+def test_a_path_without_a_user_at_the_placeholder_has_no_owner(path: str) -> None:
     assert owner_by("{user}/**")(path) is None
 
 
 @pytest.mark.parametrize("pattern", ["", "**", "{user}/{user}", "../{user}", "[{user}]/*"])
-def test_an_owner_pattern_that_names_no_place_is_refused(pattern: str) -> None:
+def test_an_owner_pattern_without_one_placeholder_is_refused(pattern: str) -> None:
     with pytest.raises(UsageError, match="user"):
         owner_by(pattern)

@@ -1,4 +1,4 @@
-"""The journal of uploads: what it remembers, and what it leaves alone."""
+"""The upload journal: its entries, and how it treats files that it cannot use."""
 
 import sqlite3
 from collections.abc import Callable
@@ -32,7 +32,7 @@ def test_inodes_of_any_file_system_are_remembered(tmp_path: Path, inode: int) ->
     journal.close()
 
 
-def test_a_file_that_is_no_journal_is_moved_aside_and_not_lost(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_journal_is_moved_aside_and_not_lost(tmp_path: Path) -> None:
     mistaken = tmp_path / "photo.jpg"
     mistaken.write_bytes(b"\xff\xd8\xff" * 1000)
 
@@ -83,28 +83,26 @@ def newer_version(file: Path) -> None:
     "damage",
     [truncated, damaged_within, random_bytes, another_program, another_table_of_that_name, newer_version],
 )
-def test_a_journal_that_cannot_be_one_is_moved_aside_and_told_once(
-    tmp_path: Path, damage: Callable[[Path], None]
-) -> None:
-    file, told = tmp_path / "journal.db", list[str]()
+def test_an_unusable_journal_is_moved_aside_and_reported_once(tmp_path: Path, damage: Callable[[Path], None]) -> None:
+    file, reported = tmp_path / "journal.db", list[str]()
     damage(file)
     before = file.read_bytes()
 
-    journal = Journal(file, report=told.append)
+    journal = Journal(file, report=reported.append)
     journal.is_empty()
     assert journal.known(SCOPE, [entry().found]) == {}
     journal.record(SCOPE, [entry()])
     journal.close()
 
-    assert len(told) == 1 and f"moved to {file}.damaged" in told[0]
+    assert len(reported) == 1 and f"moved to {file}.damaged" in reported[0]
     assert Path(f"{file}.damaged").read_bytes()[4096:] == before[4096:]
-    again = Journal(file, report=told.append)
+    again = Journal(file, report=reported.append)
     assert again.known(SCOPE, [entry().found])
     again.close()
-    assert len(told) == 1
+    assert len(reported) == 1
 
 
-def test_what_was_moved_aside_before_is_kept(tmp_path: Path) -> None:
+def test_an_earlier_moved_journal_is_kept(tmp_path: Path) -> None:
     file = tmp_path / "journal.db"
     for _ in range(3):
         random_bytes(file)
@@ -113,30 +111,30 @@ def test_what_was_moved_aside_before_is_kept(tmp_path: Path) -> None:
     assert len(list(tmp_path.glob("journal.db.damaged*"))) == 3
 
 
-def test_a_journal_where_none_can_be_is_told_once_and_stops_nothing(tmp_path: Path) -> None:
+def test_an_impossible_journal_path_is_reported_once_and_stops_nothing(tmp_path: Path) -> None:
     (tmp_path / "directory").mkdir()
     (tmp_path / "file").touch()
     for place in (tmp_path / "directory", tmp_path / "file" / "journal.db", Path("/proc/journal/journal.db")):
-        told: list[str] = []
-        journal = Journal(place, report=told.append)
+        reported: list[str] = []
+        journal = Journal(place, report=reported.append)
         journal.record(SCOPE, [entry()])
 
         assert journal.is_empty()
         assert journal.known(SCOPE, [entry().found]) == {}
-        assert len(told) == 1 and "[upload] journal" in told[0]
+        assert len(reported) == 1 and "[upload] journal" in reported[0]
         journal.close()
 
 
-def test_a_locked_journal_is_told_once_and_stops_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_locked_journal_is_reported_once_and_stops_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("imgctl.ops.upload.journal.BUSY_SECONDS", 0.01)
-    file, told = tmp_path / "journal.db", list[str]()
+    file, reported = tmp_path / "journal.db", list[str]()
     whole_journal(file)
     with closing(sqlite3.connect(file, isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
-        journal = Journal(file, report=told.append)
+        journal = Journal(file, report=reported.append)
         journal.record(SCOPE, [entry()])
         journal.record(SCOPE, [entry()])
         journal.close()
 
-    assert len(told) == 1 and "locked" in told[0]
+    assert len(reported) == 1 and "locked" in reported[0]
     assert not list(tmp_path.glob("*.damaged"))

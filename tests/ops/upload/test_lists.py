@@ -1,4 +1,4 @@
-"""Lists and manifests name files; what they say is chosen like what a walk finds."""
+"""Files of lists and manifests are chosen like those of a walk."""
 
 import os
 import socket
@@ -19,7 +19,7 @@ from tests.ops.upload.trees import NAMES, OTHER, TAKEN, USER, every, fates, left
 
 
 def listed(root: Path, name: str, data: bytes) -> Selection:
-    """The selection that a list of this content makes."""
+    """Return a selection with a list of this content."""
     (root / name).write_bytes(data)
     return Selection(files_from=str(root / name), user_id=USER)
 
@@ -34,7 +34,7 @@ def listed(root: Path, name: str, data: bytes) -> Selection:
     ],
     ids=["lines", "nul-ended", "nul-separated", "windows"],
 )
-def test_a_list_names_files_whatever_they_are_called(
+def test_a_list_may_contain_any_file_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: Callable[[list[bytes]], bytes]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -65,7 +65,7 @@ def test_a_standard_input_that_is_closed_is_a_usage_error(monkeypatch: pytest.Mo
         list(chosen(Selection(files_from="-", user_id=USER)))
 
 
-def test_what_a_list_names_is_chosen_like_what_a_walk_finds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_of_a_list_are_chosen_like_those_of_a_walk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     planted(tmp_path, ["a.jpg", "a.png", "x/b.jpg", "x/c/d.jpg", ".e.jpg", "@eaDir/f.jpg", "raw/g.jpg", "x/c/.h"])
     Path("link").symlink_to("a.jpg")
@@ -88,18 +88,18 @@ def test_what_a_list_names_is_chosen_like_what_a_walk_finds(tmp_path: Path, monk
     }
 
 
-def test_a_list_that_is_none_is_told(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_list_is_a_usage_error(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="65,536 bytes"):
         every(listed(tmp_path, "list.txt", b"x" * 200_000))
 
 
 def manifest(root: Path, name: str, text: str, **changes: object) -> Selection:
-    """The selection that a manifest of this content makes."""
+    """Return a selection with a manifest of this content."""
     (root / name).write_text(text)
     return replace(Selection(manifest=str(root / name)), **changes)  # type: ignore[arg-type]
 
 
-def test_a_manifest_says_whose_when_and_what(tmp_path: Path) -> None:
+def test_a_manifest_sets_owner_date_and_description(tmp_path: Path) -> None:
     planted(tmp_path, ["a b.jpg", "x/c.jpg"])
     text = (
         "path,user_id,caption,uploaded_at,album\n"
@@ -116,7 +116,7 @@ def test_a_manifest_says_whose_when_and_what(tmp_path: Path) -> None:
     assert second.uploaded_at == datetime(2023, 7, 14, tzinfo=UTC)
 
 
-def test_a_manifest_of_paths_alone_wants_an_owner(tmp_path: Path) -> None:
+def test_a_manifest_without_owners_needs_one(tmp_path: Path) -> None:
     planted(tmp_path, ["a.jpg"])
     text = '{"path": "a.jpg"}\n'
 
@@ -126,7 +126,7 @@ def test_a_manifest_of_paths_alone_wants_an_owner(tmp_path: Path) -> None:
         chosen(manifest(tmp_path, "m.csv", "path\na.jpg\n"))
 
 
-def test_a_manifest_line_goes_before_the_general_owner(tmp_path: Path) -> None:
+def test_a_manifest_line_overrides_the_general_owner(tmp_path: Path) -> None:
     planted(tmp_path, ["a.jpg", "b.jpg"])
     text = f"path,user_id\na.jpg,{OTHER}\nb.jpg,\n"
 
@@ -135,7 +135,7 @@ def test_a_manifest_line_goes_before_the_general_owner(tmp_path: Path) -> None:
     assert [one.user_id for one in found] == [OTHER, USER]
 
 
-def test_bad_manifest_lines_are_named_by_number_and_the_rest_is_read(tmp_path: Path) -> None:
+def test_bad_manifest_lines_are_reported_by_number_and_the_rest_is_read(tmp_path: Path) -> None:
     planted(tmp_path, ["a.jpg", "d/b.jpg"])
     lines = [
         "path,user_id,uploaded_at",
@@ -160,7 +160,7 @@ def test_bad_manifest_lines_are_named_by_number_and_the_rest_is_read(tmp_path: P
     assert len(taken(selection)) == 2
 
 
-def test_a_path_in_a_manifest_that_no_system_takes_is_told(tmp_path: Path) -> None:
+def test_an_invalid_path_in_a_manifest_is_reported(tmp_path: Path) -> None:
     text = '{"path": "a\\u0000b"}\n{"path": "\\ud800"}\n{"path": "missing"}\n{"path": "\\udcff"}\n'
     (tmp_path / "\udcff").write_bytes(b"x")
 
@@ -168,11 +168,11 @@ def test_a_path_in_a_manifest_that_no_system_takes_is_told(tmp_path: Path) -> No
         one.reason for one in chosen(manifest(tmp_path, "m", text, user_id=USER)) if isinstance(one, FileOutcome)
     ]
 
-    # Half a pair of surrogates names nothing that a report could repeat; the byte 0xff does.
+    # U+D800 alone stands for no bytes, so it is invalid; U+DCFF stands for the byte 0xff.
     assert reasons == [Reason.BAD_LINE, Reason.BAD_LINE, Reason.NOT_FOUND]
 
 
-def test_pipes_and_sockets_in_lists_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pipes_and_sockets_in_lists_are_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     os.mkfifo("pipe")
     with socket.socket(socket.AF_UNIX) as bound:
@@ -194,7 +194,7 @@ DIRECTORY, FILE = "Fe\u0301te a\u0300 Malmo\u0308", "\u1112\u1161\u11ab.jpg"
 @pytest.mark.parametrize("written", FORMS)
 @pytest.mark.parametrize("directory", FORMS)
 @pytest.mark.parametrize("file", FORMS)
-def test_a_name_is_found_with_its_accents_composed_or_apart(
+def test_a_name_is_found_with_accents_composed_or_decomposed(
     tmp_path: Path, kind: str, written: Form, directory: Form, file: Form
 ) -> None:
     there = tmp_path / normalize(directory, DIRECTORY) / normalize(file, FILE)
@@ -211,7 +211,7 @@ def test_a_name_is_found_with_its_accents_composed_or_apart(
 
 
 @pytest.mark.parametrize("written", FORMS)
-def test_a_name_in_the_very_form_is_preferred(tmp_path: Path, written: Form) -> None:
+def test_a_name_in_the_exact_form_is_preferred(tmp_path: Path, written: Form) -> None:
     for form in FORMS:
         (tmp_path / normalize(form, FILE)).write_bytes(form.encode())
 

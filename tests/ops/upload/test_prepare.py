@@ -1,4 +1,4 @@
-"""What is read of a file before it is promised, however large it is and wherever its metadata lies; the date it gets."""
+"""Preparation of a file of any size, with its metadata at any position, and the date it is filed under."""
 
 import subprocess
 import sys
@@ -76,7 +76,7 @@ def row_of(found: SourceFile, choice: UploadedAt, taken_at: datetime | None = No
     ("mtime_ns", "year", "unlikely"),
     [(1_700_000_000 * 10**9, 2023, False), (-1, 1970, False), (-(10**21), NOW.year, True), (10**21, NOW.year, True)],
 )
-def test_the_date_of_a_file_may_lie_beyond_every_calendar(mtime_ns: int, year: int, *, unlikely: bool) -> None:
+def test_the_date_of_a_file_may_be_outside_of_datetimes_range(mtime_ns: int, year: int, *, unlikely: bool) -> None:
     found = found_at(mtime_ns)
 
     assert row_of(found, UploadedAt.MTIME).uploaded_at.year in (year, year + 1)
@@ -84,7 +84,7 @@ def test_the_date_of_a_file_may_lie_beyond_every_calendar(mtime_ns: int, year: i
 
 
 @given(manifest=MOMENTS, taken=MOMENTS, mtime=st.datetimes(timezones=st.just(UTC)), choice=st.sampled_from(UploadedAt))
-def test_only_a_date_that_can_be_is_believed(
+def test_only_a_plausible_date_is_used(
     manifest: datetime | None, taken: datetime | None, mtime: datetime, choice: UploadedAt
 ) -> None:
     found = replace(found_at((mtime - EPOCH) // timedelta(microseconds=1) * 1000), uploaded_at=manifest)
@@ -108,8 +108,8 @@ def test_only_a_date_that_can_be_is_believed(
 
 
 @given(moments=st.lists(st.datetimes(datetime(1826, 1, 1), datetime(2026, 1, 1), timezones=st.just(UTC)), min_size=2))  # noqa: DTZ001
-def test_photos_from_before_1970_stand_at_the_beginning(moments: list[datetime]) -> None:
-    """Ids hold no time before 1970: law 2 keeps id, date and key in one order, `taken_at` keeps the day."""
+def test_photos_from_before_1970_come_first(moments: list[datetime]) -> None:
+    """Ids hold no time before 1970: law 2 keeps id, date and key in the same order, `taken_at` keeps the day."""
     rows = [row_of(found_at(0), UploadedAt.TAKEN, moment) for moment in moments]
 
     assert all(row.uploaded_at == EPOCH for row, moment in zip(rows, moments, strict=True) if moment < EPOCH)
@@ -119,7 +119,7 @@ def test_photos_from_before_1970_stand_at_the_beginning(moments: list[datetime])
     assert {row.taken_at for row in rows} == set(moments)
 
 
-def test_a_date_that_is_not_asked_for_hinders_nothing() -> None:
+def test_an_impossible_date_of_an_unused_source_is_ignored() -> None:
     before = datetime.now(UTC)
 
     row = row_of(found_at(10**21), UploadedAt.NOW)
@@ -130,6 +130,6 @@ def test_a_date_that_is_not_asked_for_hinders_nothing() -> None:
 def test_reading_begins_before_the_database_client_is_imported() -> None:
     program = "import sys, imgctl.ops.upload.start, imgctl.store.blobs.s3.store; print('sqlalchemy' in sys.modules)"
 
-    said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    output = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
 
-    assert said == "False\n"
+    assert output == "False\n"

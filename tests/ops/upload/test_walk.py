@@ -1,4 +1,4 @@
-"""The walk names everything it cannot offer, and goes on."""
+"""The walk reports every entry that it cannot read, and goes on."""
 
 import os
 import signal
@@ -31,7 +31,7 @@ def refused(root: Path) -> dict[str, tuple[Fate, Reason]]:
 
 @contextmanager
 def as_nobody() -> Iterator[None]:
-    """Without root's right to read everything."""
+    """Run without root's permission to read everything."""
     if os.geteuid():
         yield
         return
@@ -57,7 +57,7 @@ def test_files_at_every_depth_are_found_with_their_size(tmp_path: Path) -> None:
 
 @contextmanager
 def soon() -> Iterator[None]:
-    """End what blocks for ever."""
+    """Fail a block that never ends."""
 
     def ring(*_: object) -> None:
         raise AssertionError("it blocks")
@@ -72,7 +72,7 @@ def soon() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("size", [3, STREAM_ABOVE + 1])
-def test_a_pipe_that_took_the_place_of_a_file_blocks_nobody(tmp_path: Path, size: int) -> None:
+def test_a_pipe_in_place_of_a_file_does_not_block(tmp_path: Path, size: int) -> None:
     path = tmp_path / "a.jpg"
     with path.open("wb") as file:
         file.truncate(size)
@@ -90,7 +90,7 @@ def test_a_pipe_that_took_the_place_of_a_file_blocks_nobody(tmp_path: Path, size
 
 
 @pytest.mark.parametrize("name", ["a.zip", "a.tar", "a.tgz"])
-def test_a_pipe_that_is_named_like_an_archive_blocks_nobody(tmp_path: Path, name: str) -> None:
+def test_a_pipe_named_like_an_archive_does_not_block(tmp_path: Path, name: str) -> None:
     os.mkfifo(tmp_path / name)
 
     with soon():
@@ -100,9 +100,9 @@ def test_a_pipe_that_is_named_like_an_archive_blocks_nobody(tmp_path: Path, name
     assert (found.fate, found.detail) == (Fate.FAILED, "not a regular file; check it and run again")
 
 
-def test_pipes_sockets_and_links_are_named_and_not_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pipes_sockets_and_links_are_reported_and_not_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     os.mkfifo(tmp_path / "pipe")
-    # A socket's path is short: it is bound from within the directory.
+    # Bound from within the directory, because a socket's path must be short.
     monkeypatch.chdir(tmp_path)
     with socket.socket(socket.AF_UNIX) as bound:
         bound.bind("socket")
@@ -115,10 +115,10 @@ def test_pipes_sockets_and_links_are_named_and_not_opened(tmp_path: Path, monkey
         }
 
 
-def test_a_directory_without_permission_is_failed_and_the_rest_is_walked() -> None:
+def test_a_directory_without_permission_fails_and_the_rest_is_walked() -> None:
     with TemporaryDirectory() as name:
         top = Path(name)
-        # Pytest's own directories are closed to everybody but their owner.
+        # Not below pytest's own directories, which only their owner can open.
         top.chmod(0o755)
         closed, open_ = top / "closed", top / "open"
         closed.mkdir(mode=0o000)

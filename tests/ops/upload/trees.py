@@ -1,4 +1,4 @@
-"""Small trees of files to choose from, and what was made of them."""
+"""Small trees of files to choose from, and the outcomes of a choice."""
 
 import os
 from collections.abc import Iterable
@@ -26,7 +26,7 @@ Fates = dict[str, str]
 
 
 def planted(root: Path, names: Iterable[str]) -> Path:
-    """Files of these names below the root, each one byte."""
+    """Create files of these names below the root, one byte each."""
     for name in names:
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -35,17 +35,17 @@ def planted(root: Path, names: Iterable[str]) -> Path:
 
 
 def every(selection: Selection) -> list[SourceFile | FileOutcome]:
-    """All that comes of a selection, in order of its paths."""
+    """Return the files and outcomes of a selection, ordered by path."""
     return sorted(chosen(selection), key=lambda one: os.fsencode(one.path))
 
 
 def taken(selection: Selection) -> list[SourceFile]:
-    """The files of a selection."""
+    """Return the files of a selection."""
     return [one for one in every(selection) if isinstance(one, SourceFile)]
 
 
 def fates(selection: Selection, root: Path) -> Fates:
-    """What became of each path, relative to the root: `taken`, or the reason it was left out for."""
+    """Return the fate of each path, relative to the root: `taken`, or the reason it was left out."""
     found = every(selection)
     fate = {
         os.path.relpath(one.path, root): TAKEN if isinstance(one, SourceFile) else one.reason.value for one in found
@@ -55,5 +55,5 @@ def fates(selection: Selection, root: Path) -> Fates:
 
 
 def left(selection: Selection) -> list[tuple[str, Fate, Reason, str]]:
-    """What was left out: path, fate, reason and detail."""
+    """Return path, fate, reason and detail of each entry that was left out."""
     return [(one.path, one.fate, one.reason, one.detail) for one in every(selection) if isinstance(one, FileOutcome)]
