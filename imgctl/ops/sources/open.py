@@ -67,7 +67,7 @@ class Sources:
         self._opened: dict[tuple[str, bool], BucketFiles] = {}
 
     def open(self, names: Iterable[str]) -> list[Source]:
-        """Open the sources of these names: local, archives, then buckets; UsageError or ConfigError if one is invalid."""
+        """Open sources by name, ordered: local, archives, buckets; UsageError or ConfigError if one is invalid."""
         distant: list[Source] = []
         paths: list[str] = []
         parts: list[Part] = []

@@ -44,7 +44,7 @@ class TarPart:
     def __init__(self, path: str, *, streams: bool) -> None:
         self.path = path
         self.streams = streams
-        self._passing: tuple[tarfile.TarFile, tarfile.TarInfo] | None = None
+        self._current: tuple[tarfile.TarFile, tarfile.TarInfo] | None = None
 
     def members(self) -> Iterator[Member]:
         last = ""
@@ -55,7 +55,7 @@ class TarPart:
                     archive.members.clear()  # type: ignore[attr-defined]
                     last = info.name
                     if not info.isdir():
-                        self._passing = (archive, info)
+                        self._current = (archive, info)
                         yield _member(info)
                 # The checksum of a stream is at its end.
                 while self.streams and file.read(PIECE):
@@ -66,14 +66,14 @@ class TarPart:
             where = f"after {last}" if last else "at its beginning"
             raise Damaged(f"damaged or cut off {where} ({message_of(error)}): {COPY_AGAIN}") from None
         finally:
-            self._passing = None
+            self._current = None
 
     def pieces(self, member: Member) -> Iterator[bytes]:
         try:
             if not self.streams:
                 yield from self._in_place(member)
-            elif self._passing is not None and self._passing[1].offset_data == member.offset:
-                yield from _extracted(*self._passing)
+            elif self._current is not None and self._current[1].offset_data == member.offset:
+                yield from _extracted(*self._current)
             else:
                 with self._unpacked() as file, _archive(file, streams=True) as archive:
                     while (info := archive.next()) is not None and info.offset_data != member.offset:

@@ -68,13 +68,13 @@ class _Walk:
                     entry = None
                 if entry is None:
                     self._levels.pop().close()
-                elif (one := self._pass(entry, level.place + entry.name)) is not None:
+                elif (one := self._judged(entry, level.place + entry.name)) is not None:
                     yield one
         finally:
             for level in self._levels:
                 level.close()
 
-    def _pass(self, entry: os.DirEntry[str], place: str) -> SourceFile | FileOutcome | None:
+    def _judged(self, entry: os.DirEntry[str], place: str) -> SourceFile | FileOutcome | None:
         """Return the file or the outcome of an entry; None for a directory that was entered."""
         rules, path = self._rules, entry.path
         try:

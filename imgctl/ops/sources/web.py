@@ -51,7 +51,7 @@ _SIGNED = frozenset(
 )
 
 
-class Failed(Exception):
+class RequestFailed(Exception):
     """The request for a url failed."""
 
 
@@ -73,13 +73,13 @@ class WebFile:
         """Return size and date from the response to a GET of one byte, because a signed url does not allow HEAD."""
         try:
             return self._get(self._stat, {"Range": "bytes=0-0"})
-        except Failed as error:
+        except RequestFailed as error:
             return failed(public(self._url), error)
 
     def read(self, found: SourceFile, recogniser: Recogniser) -> Read | FileOutcome:
         try:
             return self._get(lambda response: self._read(found, response, recogniser), {})
-        except Failed as error:
+        except RequestFailed as error:
             return failed(found.path, error)
 
     def identity(self, found: SourceFile) -> bytes:
@@ -135,12 +135,12 @@ def _translated(*, last: bool) -> Iterator[None]:
         with error:
             if error.code in _AGAIN and not last:
                 raise _Transient from None
-            raise Failed(f"the server returned {error.code} {error.reason}".rstrip()) from None
+            raise RequestFailed(f"the server returned {error.code} {error.reason}".rstrip()) from None
     except (urllib.error.URLError, HTTPException, TimeoutError, ConnectionError, ValueError) as error:
         if not last and not isinstance(error, ValueError):
             raise _Transient from None
         reason = error.reason if isinstance(error, urllib.error.URLError) else error
-        raise Failed(f"no response: {reason}") from None
+        raise RequestFailed(f"no response: {reason}") from None
 
 
 def _pieces(response: HTTPResponse, size: int | None) -> Iterator[bytes]:
@@ -165,7 +165,7 @@ def _mtime_ns(response: HTTPResponse) -> int:
         return time.time_ns()
 
 
-def failed(path: str, error: Failed) -> FileOutcome:
+def failed(path: str, error: RequestFailed) -> FileOutcome:
     """Return the outcome of a url whose request failed."""
     detail = f"{error}; check the url, then run again"
     return FileOutcome(path=path, fate=Fate.FAILED, reason=Reason.SOURCE, detail=detail)

@@ -58,7 +58,7 @@ class AlreadyUploaded:
         outcomes = [settled[owned_file(found)] for found in files if owned_file(found) in settled]
         return outcomes, [found for found in files if owned_file(found) not in settled]
 
-    def pass_over(self, found: SourceFile, outcome: FileOutcome) -> None:
+    def remember_stray(self, found: SourceFile, outcome: FileOutcome) -> None:
         """Record a file that is not an image, if reading it again costs a request or a pass over an archive."""
         if found.pinned and outcome.fate is Fate.SKIPPED and outcome.reason in _STRAYS:
             verdict = "\0".join((__version__, outcome.reason, outcome.detail)).encode(errors="surrogatepass")

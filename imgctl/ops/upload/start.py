@@ -112,7 +112,7 @@ def taking(
             yield from present
             for found, one in zip(unread, prepared(unread, preparing, budget), strict=True):
                 if isinstance(one, FileOutcome):
-                    already.pass_over(found, one)
+                    already.remember_stray(found, one)
                 yield one
 
         ingest = Ingest(

@@ -38,7 +38,7 @@ def test_an_object_is_recorded_as_soon_as_it_is_safe(tmp_path: Path, catalog: Ca
         image, stray = found("a.jpg", pinned=pinned), found("b.txt", pinned=pinned)
 
         already.remember([Entry(found=image, sha256=b"s" * 32, image=UUID(int=1))])
-        already.pass_over(
+        already.remember_stray(
             stray, FileOutcome(path=stray.path, fate=Fate.SKIPPED, reason=Reason.NOT_AN_IMAGE, detail="text", bytes=10)
         )
 
