@@ -21,7 +21,7 @@ from imgctl.cli.types import UserText
 from imgctl.cli.watched import Result, operation_of, watched
 from imgctl.config.load import load_settings
 from imgctl.config.settings import Settings
-from imgctl.errors import ExitCode, UsageError
+from imgctl.errors import ExitCode, StateError, UsageError
 from imgctl.run.progress import Progress, aside
 from imgctl.run.stop import Stop
 from imgctl.users import Users
@@ -104,6 +104,11 @@ class Session:
                 click.echo(line)
             except BrokenPipeError:
                 raise ReaderLeft from None
+            except OSError as error:
+                # What is left in the buffer would fail again at the exit, and change the exit code.
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+                hint = "free some space there and run the same again"
+                raise StateError(f"stdout cannot be written: {error.strerror or error}", hint=hint) from None
 
 
 def _on_stderr(line: str) -> None:

@@ -113,3 +113,28 @@ def test_a_slow_reader_of_stats_holds_no_transaction(servers: Deployment) -> Non
 HELD_BY_OTHERS = """SELECT count(*) FROM pg_stat_activity
 WHERE datname = current_database() AND pid <> pg_backend_pid() AND xact_start IS NOT NULL AND backend_type = 'client backend'
 """
+
+
+@pytest.mark.parametrize("arguments", [("ls", "--json"), ("stats",), ("doctor",)])
+def test_a_full_disk_behind_stdout_is_an_error_with_a_next_step(filled: Deployment, arguments: tuple[str, ...]) -> None:
+    environment = {
+        "PATH": os.defpath,
+        "HOME": str(filled.directory),
+        "IMGCTL_CATALOG_URL": filled.catalog_url,
+        "IMGCTL_STORE_URL": filled.store.url,
+    }
+    with Path("/dev/full").open("wb") as full:
+        ended = subprocess.run(
+            [PROGRAM, *arguments],
+            cwd=filled.directory,
+            env=environment,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+
+    assert ended.returncode == 1
+    assert ended.stderr.splitlines()[-1] == (
+        "imgctl: stdout cannot be written: No space left on device (free some space there and run the same again)"
+    )
