@@ -21,6 +21,10 @@ from imgctl.units import count_of
 S = TypeVar("S")
 
 
+class NotTried(Exception):
+    """The run ended before a put started: the promise stays, and the next run puts the bytes."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Content:
     """The recognised content of an original; `size` in bytes; `name` is its file name, or None."""
@@ -187,6 +191,8 @@ def why(error: Exception, *, changed: bool) -> tuple[Reason, str]:
     """Return the reason and the detail for a failed request; `changed`: BlobCorrupt means that the source changed."""
     if isinstance(error, BlobArchived):
         return Reason.ARCHIVED, "is in an archive class; restore it, then run again"
+    if isinstance(error, NotTried):
+        return Reason.NOT_TRIED, str(error)
     line = error.line if isinstance(error, ImgctlError) else f"{type(error).__name__}: {error}"
     if isinstance(error, BlobCorrupt) and changed:
         return Reason.CHANGED, line

@@ -10,16 +10,12 @@ from typing import Generic
 
 from imgctl.errors import StoreDenied, StoreError
 from imgctl.ops.ingest.concurrency import FIRST_CONCURRENCY, AdaptiveConcurrency
-from imgctl.ops.ingest.original import Prepared, S, put_original
+from imgctl.ops.ingest.original import NotTried, Prepared, S, put_original
 from imgctl.ops.retry import StopSignal
 from imgctl.run import trace
 from imgctl.run.threads import join_for_a_moment
 from imgctl.run.window import RateLimit
 from imgctl.store.blobs.base import BlobStore
-
-
-class NotTried(Exception):
-    """The run ended before a put started: the promise stays, and the next run puts the bytes."""
 
 
 class BucketCheck:
@@ -112,7 +108,7 @@ class Putters(Generic[S]):
         if self._rate and not self._given_up:
             self._stop.wait(self._rate.reserve(prepared.row.bytes))
         if self._given_up or self._stop.is_set():
-            return NotTried("the run ended before")
+            return NotTried("the run ended before; run the same again")
         began = trace.clock()
         try:
             put_original(self._store, prepared.row, prepared.body)

@@ -1,12 +1,23 @@
-"""The bucket is checked once, before the first put."""
+"""The bucket is checked once, before the first put; what was not put is reported."""
 
+from datetime import UTC, datetime
 from pathlib import Path
+from queue import SimpleQueue
+from threading import Event
+from uuid import UUID
 
 import pytest
 
 from imgctl.errors import BucketMissing, StoreDenied
-from imgctl.ops.ingest.puts import BucketCheck
+from imgctl.imaging.probe import Probe
+from imgctl.keys import new_id
+from imgctl.ops.ingest.describe import Description
+from imgctl.ops.ingest.original import Content, Prepared, new_row
+from imgctl.ops.ingest.outcome import Reason
+from imgctl.ops.ingest.puts import BucketCheck, Putters
 from imgctl.store.blobs.local import LocalStore
+
+PNG = Probe(format="png", content_type="image/png", extension="png", width=1, height=1)
 
 
 class Reached(LocalStore):
@@ -40,3 +51,22 @@ def test_credentials_without_listing_may_still_put(tmp_path: Path) -> None:
     BucketCheck(store).result()
 
     assert store.times == 1
+
+
+def test_what_a_stopped_run_did_not_put_is_said_to_be_not_tried(tmp_path: Path) -> None:
+    stop, ended = Event(), SimpleQueue[tuple[Prepared[str], Exception | None]]()
+    stop.set()
+    content = Content(sha256=b"s" * 32, size=1, probe=PNG, description=Description(caption=None, taken_at=None))
+    row = new_row(new_id(datetime.now(UTC)), UUID(int=1), content, prefix="")
+    prepared = Prepared(source="a.png", path="a.png", row=row, body=b"x", started=0.0)
+    putters = Putters[str](
+        LocalStore(tmp_path), concurrency=1, rate_bytes=0, stop=stop, ended=lambda *one: ended.put(one)
+    )
+
+    putters.submit([prepared])
+    _, error = ended.get(timeout=60)
+    putters.close()
+
+    assert error is not None
+    outcome = prepared.failed(error, image=row.id)
+    assert (outcome.reason, outcome.detail) == (Reason.NOT_TRIED, "the run ended before; run the same again")
