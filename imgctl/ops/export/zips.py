@@ -11,6 +11,7 @@ import os
 import struct
 import zlib
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from itertools import chain
 from pathlib import Path
@@ -82,7 +83,9 @@ class ZipSink:
                 raise unwritable(self._part, error) from None
             finally:
                 if self._end == start:
-                    out.truncate(start)
+                    # On a full disk the buffer cannot be flushed; the next run truncates the file.
+                    with suppress(OSError):
+                        out.truncate(start)
             return written
 
     def holds(self, path: str, *, size: int, sha256: bytes | None = None) -> bool:
@@ -118,8 +121,12 @@ class ZipSink:
             raise unwritable(self._part, error) from None
 
     def close(self) -> None:
-        if self._out is not None:
+        if self._out is None:
+            return
+        try:
             self._out.close()
+        except OSError as error:
+            raise unwritable(self._part, error) from None
 
     @property
     def _opened(self) -> BinaryIO:

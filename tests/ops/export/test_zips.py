@@ -1,10 +1,15 @@
 """ZIP files beyond 4 GiB and 65,535 members, as other programs read them."""
 
+import resource
 import zlib
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from zipfile import ZipFile
 
+import pytest
+
+from imgctl.errors import StateError
 from imgctl.ops.export.sinks import Member
 from imgctl.ops.export.zips import ZipSink
 from tests.soak import rounds
@@ -41,3 +46,17 @@ def test_more_members_than_a_plain_zip_holds(tmp_path: Path) -> None:
         # Newer Pythons read none of those that share their bytes.
         last = archive.infolist()[-1]
         assert (last.header_offset, last.file_size, last.CRC) == (one.start, 3, zlib.crc32(b"one"))
+
+
+def test_a_full_disk_is_an_error_with_a_next_step(tmp_path: Path) -> None:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, before[1]))
+    try:
+        with (
+            pytest.raises(StateError, match="file too large"),
+            closing(ZipSink(tmp_path / "full.zip")) as sink,
+        ):
+            sink.begin(0)
+            sink.put("data/a.jpg", [b"a" * 20_000, b"b"], content_type="", at=AT)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
