@@ -30,8 +30,9 @@ WIDTH = 100
 # An escaped bar in a table cell.
 BAR = "\\|"
 HEADER = """\
-# Every setting of imgctl with its default. Copy what you change to ./imgctl.toml or ~/.config/imgctl/config.toml;
-# `make docs` writes this file. Durations read 30s, 15m, 24h or 90d, sizes 500KB, 1MiB or 2GiB.
+# Every setting of imgctl with its default. Copy the settings that you change to ./imgctl.toml or
+# ~/.config/imgctl/config.toml. Write durations as 30s, 15m, 24h or 90d, and sizes as 500KB, 1MiB or 2GiB.
+# `make docs` generates this file.
 """
 
 
