@@ -3,6 +3,9 @@
 import re
 from datetime import UTC, datetime, timedelta
 
+from imgctl.errors import UsageError
+from imgctl.units import parse_seconds
+
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 FIRST_PHOTOGRAPH = datetime(1826, 1, 1, tzinfo=UTC)
 # Allows for time zones and for wrong camera clocks.
@@ -40,6 +43,22 @@ def filed_at(moment: datetime) -> datetime:
 def in_utc(moment: datetime) -> datetime:
     """Return `moment` as aware UTC; a naive datetime is taken as UTC."""
     return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def parse_moment(text: str) -> datetime:
+    """Parse `2026-11-22`, `2026-11-22T10:00:00+01:00` (UTC without a zone), or `24h` (ago); UsageError for anything else."""
+    if text.strip().isdecimal():
+        # Seconds ago, a year, or a date without hyphens.
+        raise UsageError(f"ambiguous time: {text!r}; write 2026-11-22 or 3600s (ago)")
+    try:
+        return Ago.before(datetime.now(UTC), parse_seconds(text))
+    except (UsageError, OverflowError):
+        pass
+    try:
+        # OverflowError if the zone leads beyond the years 1 to 9999.
+        return in_utc(datetime.fromisoformat(text))
+    except (ValueError, OverflowError):
+        raise UsageError(f"invalid time: {text!r}; write 2026-11-22, 2026-11-22T10:00Z or 24h (ago)") from None
 
 
 def w3c_moment(text: str) -> datetime | None:

@@ -9,6 +9,8 @@ from imgctl.errors import UsageError
 S = TypeVar("S", bound=str)
 
 DAY_SECONDS = 86_400
+MOST_SECONDS = 365_000 * DAY_SECONDS
+MOST_BYTES = 2**63 - 1
 
 _SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": DAY_SECONDS, "w": 7 * DAY_SECONDS}
 _BYTES = {
@@ -20,12 +22,16 @@ _QUANTITY = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-zA-Z]*)\s*")
 
 
 def parse_seconds(text: str) -> float:
-    """Parse `90d`, `15m`, `1.5h` or plain seconds into seconds; UsageError for anything else."""
+    """Parse `90d`, `15m`, `1.5h` or plain seconds into seconds, 1,000 years at most; UsageError for anything else."""
     found = _QUANTITY.fullmatch(text)
     unit = _SECONDS.get(found[2] or "s") if found else None
     if found is None or unit is None:
         raise UsageError(f"{text!r} is not a duration", hint="write 30s, 15m, 24h, 90d or 2w")
-    return float(found[1]) * unit
+    seconds = float(found[1]) * unit
+    # Beyond it lie times that no calendar has.
+    if seconds > MOST_SECONDS:
+        raise UsageError(f"{text!r} is longer than 1,000 years", hint="write 365000d or less")
+    return seconds
 
 
 def parse_bytes(text: str) -> int:
@@ -34,7 +40,10 @@ def parse_bytes(text: str) -> int:
     unit = _BYTES.get(found[2].upper()) if found else None
     if found is None or unit is None:
         raise UsageError(f"{text!r} is not a size", hint="write 500KB, 1MiB or 2GiB")
-    return int(float(found[1]) * unit)
+    size = float(found[1]) * unit
+    if size > MOST_BYTES:
+        raise UsageError(f"{text!r} is more than any store holds", hint="write 8388607TiB or less")
+    return int(size)
 
 
 def format_bytes(size: float) -> str:

@@ -2,6 +2,7 @@
 
 import ast
 import re
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
@@ -33,6 +34,14 @@ def test_what_is_no_duration_or_size_is_refused_by_name(text: str) -> None:
         parse_seconds(text)
     with pytest.raises(UsageError, match="not a size"):
         parse_bytes(text)
+
+
+@pytest.mark.parametrize(
+    ("parse", "text"), [(parse_seconds, "365001d"), (parse_bytes, "8388608TiB"), (parse_bytes, "9" * 400)]
+)
+def test_what_is_beyond_any_calendar_or_store_is_refused(parse: Callable[[str], float], text: str) -> None:
+    with pytest.raises(UsageError, match=text):
+        parse(text)
 
 
 def test_sizes_and_durations_print_in_units_people_use() -> None:

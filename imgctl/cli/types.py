@@ -1,7 +1,7 @@
 """Click types that parse ids, times, durations, sizes and amounts; errors name the value and a valid form."""
 
 from collections.abc import Callable
-from datetime import UTC, date, datetime
+from datetime import date
 from decimal import Decimal, InvalidOperation
 from enum import StrEnum
 from pathlib import Path
@@ -9,7 +9,7 @@ from typing import Generic, TypeVar, cast
 
 import click
 
-from imgctl.dates import Ago
+from imgctl.dates import parse_moment
 from imgctl.errors import UsageError
 from imgctl.imaging.formats import Format, format_names, formats_named
 from imgctl.keys import ROLES
@@ -41,20 +41,6 @@ class UserText(str):
     """A user as typed; its UUID depends on the settings."""
 
     __slots__ = ()
-
-
-def _moment(text: str) -> datetime:
-    """Parse `2026-11-22`, `2026-11-22T10:00:00+01:00` (UTC without a zone), or `24h` (ago)."""
-    try:
-        return Ago.before(datetime.now(UTC), parse_seconds(text))
-    except (UsageError, OverflowError):
-        pass
-    try:
-        moment = datetime.fromisoformat(text)
-        # OverflowError if the zone leads beyond the years 1 to 9999.
-        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
-    except (ValueError, OverflowError):
-        raise UsageError(f"invalid time: {text!r}; write 2026-11-22, 2026-11-22T10:00Z or 24h (ago)") from None
 
 
 def _formats(text: str) -> frozenset[Format]:
@@ -107,7 +93,7 @@ def _month(text: str) -> date:
 
 
 USER = Parsed("USER", UserText)
-TIME = Parsed("TIME", _moment)
+TIME = Parsed("TIME", parse_moment)
 DURATION = Parsed("DURATION", parse_seconds)
 SIZE = Parsed("SIZE", parse_bytes)
 AMOUNT = Parsed("N", amount)

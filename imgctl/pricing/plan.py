@@ -75,6 +75,8 @@ class Plan:
                 raise UsageError(f"--{name.replace('_', '-')} {value} is out of range", hint=f"write 0 to {most:,}")
         if not 1 <= self.months <= MOST_MONTHS:
             raise UsageError(f"--months {self.months} is out of range", hint=f"write 1 to {MOST_MONTHS}")
+        if self.start is not None and self.start.year > date.max.year - MOST_MONTHS // 12 - 1:
+            raise UsageError(f"--start {self.start:%Y-%m} is out of range", hint="write a month such as 2026-11")
         for name, size in self.sizes.items():
             if name not in ROLES or not 0 <= size <= MOST_BYTES:
                 raise UsageError(f"--sizes {name}={size} is not the size of a photo", hint=f"name {', '.join(ROLES)}")

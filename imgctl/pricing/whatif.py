@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from decimal import Decimal
 
 from imgctl.errors import UsageError
@@ -26,9 +27,9 @@ DELIVERY = "delivery"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Move:
-    """A move of originals older than a number of days to a class."""
+    """A move of originals older than an age to a class."""
 
-    older_than_days: int
+    older_than: timedelta
     to: str
 
 
@@ -149,7 +150,7 @@ def delivery_lines(card: Card, today: Today) -> tuple[Line, ...]:
 def _moving(card: Card, move: Move | None, moved: Mapping[str, Sized]) -> tuple[Line, ...]:
     if move is None or not moved:
         return ()
-    origins = {Origin(storage_class=name, age_days=move.older_than_days): sized for name, sized in moved.items()}
+    origins = {Origin(storage_class=name, age_days=move.older_than.days): sized for name, sized in moved.items()}
     estimate = transition_estimate(card, to=move.to, moved=origins)
     return tuple(line for line in estimate.lines if line.period is Period.ONE_OFF)
 

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from email.utils import parsedate_to_datetime
 from operator import attrgetter
 from typing import Annotated
@@ -12,7 +12,7 @@ from fastapi import Query, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from imgctl.dates import in_utc
+from imgctl.dates import parse_moment
 from imgctl.errors import ImageMissing, UsageError
 from imgctl.model import IMAGE_COLUMNS, Image, Status, Variant, is_archived
 from imgctl.ops.erase.order import owner_digest
@@ -21,7 +21,6 @@ from imgctl.ops.receive import missing
 from imgctl.store.catalog.erased import Erasure, erasures
 from imgctl.store.catalog.holds import LegalHold
 from imgctl.store.catalog.lookups import by_id
-from imgctl.units import parse_seconds
 from imgctl.web.auth import Caller
 from imgctl.web.links import Json
 from imgctl.web.problem import PROBLEM, Refusal
@@ -257,11 +256,7 @@ def moment(text: str | None) -> datetime | None:
     if not text:
         return None
     try:
-        return datetime.now(UTC) - timedelta(seconds=parse_seconds(text))
-    except (UsageError, OverflowError):
-        pass
-    try:
         # A plus in a query string is decoded as a space.
-        return in_utc(datetime.fromisoformat(text.replace(" ", "+") if text.count(":") > 2 else text))
-    except (ValueError, OverflowError):
+        return parse_moment(text.replace(" ", "+") if text.count(":") > 2 else text)
+    except UsageError:
         raise Refusal(422, f"invalid time: {text[:40]!r}", hint="2026-11-22, 2026-11-22T10:00Z or 24h") from None

@@ -1,6 +1,7 @@
 """The bill of an archive: its lines, its users' shares, and what a change would do to it."""
 
 from dataclasses import replace
+from datetime import timedelta
 from decimal import Decimal
 
 import pytest
@@ -89,7 +90,7 @@ def test_two_archives_together_never_cost_more_than_apart(first: Archive, second
 
 def test_moving_to_glacier_is_paid_back() -> None:
     today = Today(archive=archive(STANDARD=WARM), movable={"STANDARD": WARM})
-    found = what_if(CARD, today, Change(move=Move(older_than_days=90, to="GLACIER")))
+    found = what_if(CARD, today, Change(move=Move(older_than=timedelta(days=90), to="GLACIER")))
 
     # 22.46094 + rows; 3.51563 + .28534 + rows.
     assert cents(found.before_total - found.after_total) == "18.66"
@@ -104,7 +105,7 @@ def test_moving_to_glacier_is_paid_back() -> None:
 
 def test_leaving_a_class_before_its_minimum_days_is_paid() -> None:
     today = Today(archive=archive(GLACIER_IR=WARM), movable={"GLACIER_IR": WARM})
-    found = what_if(CARD, today, Change(move=Move(older_than_days=30, to="DEEP_ARCHIVE")))
+    found = what_if(CARD, today, Change(move=Move(older_than=timedelta(days=30), to="DEEP_ARCHIVE")))
 
     # A million at .05 a thousand, HEADs of .01 + .0004, and 60 of 90 days of 976.5625 × .004 = 7.8125.
     assert cents(found.one_off) == "68.21"
@@ -113,7 +114,7 @@ def test_leaving_a_class_before_its_minimum_days_is_paid() -> None:
 def test_small_and_archived_originals_stay() -> None:
     small = Held(small=Sized(objects=10, size=10_000))
     today = Today(archive=archive(STANDARD=small, GLACIER=WARM), movable={"STANDARD": small, "GLACIER": WARM})
-    found = what_if(CARD, today, Change(move=Move(older_than_days=0, to="DEEP_ARCHIVE")))
+    found = what_if(CARD, today, Change(move=Move(older_than=timedelta(days=0), to="DEEP_ARCHIVE")))
 
     assert found.one_off == 0
     assert found.before_total == found.after_total
@@ -166,9 +167,11 @@ def test_a_cdn_takes_over_delivery() -> None:
 @pytest.mark.parametrize("target", ["STANDARD", "EXPRESS_ONEZONE"])
 def test_a_class_that_takes_no_transition_is_refused(target: str) -> None:
     with pytest.raises(UsageError, match=target):
-        what_if(CARD, Today(archive=archive(STANDARD=WARM)), Change(move=Move(older_than_days=0, to=target)))
+        what_if(CARD, Today(archive=archive(STANDARD=WARM)), Change(move=Move(older_than=timedelta(days=0), to=target)))
 
 
 def test_an_unknown_class_is_refused() -> None:
     with pytest.raises(ConfigError, match="COLDEST"):
-        what_if(CARD, Today(archive=archive(STANDARD=WARM)), Change(move=Move(older_than_days=0, to="COLDEST")))
+        what_if(
+            CARD, Today(archive=archive(STANDARD=WARM)), Change(move=Move(older_than=timedelta(days=0), to="COLDEST"))
+        )

@@ -53,6 +53,14 @@ def promised_earlier(deployment: Deployment, by: timedelta) -> None:
     catalog.close()
 
 
+@pytest.mark.parametrize("text", ["2024", "20261122", "3600"])
+def test_a_number_is_no_time(embedded: Deployment, text: str) -> None:
+    result = embedded.run("find", "--until", text)
+
+    assert (result.code, result.err.count("\n")) == (2, 1)
+    assert "ambiguous time" in result.err
+
+
 @pytest.mark.parametrize("option", ["--since", "--until", "--taken-since", "--taken-until"])
 @pytest.mark.parametrize("command", ["find", "find --user", "stats", "history"])
 def test_the_first_and_the_last_moment_are_times_and_what_lies_beyond_is_refused(

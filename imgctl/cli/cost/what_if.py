@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from decimal import Decimal
 
+import click
+
 from imgctl.cli.base import Session, subcommand
 from imgctl.cli.cost.actual import BillOptions
 from imgctl.cli.options import option
@@ -15,7 +17,7 @@ from imgctl.cli.render import (
     show_table,
     unpriced_record,
 )
-from imgctl.cli.types import ANY_COUNT, amount
+from imgctl.cli.types import amount
 from imgctl.errors import ExitCode, UsageError
 from imgctl.model import Variant, VariantFormat
 from imgctl.ops.cost.proposal import Answer, Proposal, parse_move, propose
@@ -25,6 +27,9 @@ from imgctl.pricing.card import card_names, load_card
 from imgctl.pricing.lines import dollars, total
 from imgctl.pricing.prices import Card
 from imgctl.pricing.whatif import Change, WhatIf
+
+# As many as `cost model` allows: a billion uploads a day and a million views of each.
+MOST_VIEWS = 31 * 10**15
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +43,9 @@ class Args(BillOptions):
         None, "Move the archive to another provider: gs, az, r2, b2, or a card's name.", metavar="CARD"
     )
     cdn: bool | None = option(None, "Deliver through a CDN, or from the bucket.", name="--cdn/--no-cdn")
-    views: int | None = option(None, "Views a month (default: 10 of each new photo).", kind=ANY_COUNT, metavar="N")
+    views: int | None = option(
+        None, "Views a month (default: 10 of each new photo).", kind=click.IntRange(0, MOST_VIEWS), metavar="N"
+    )
     hit_ratio: Decimal = option(Decimal("0.9"), "Share of views that the CDN serves from its cache.")
 
 

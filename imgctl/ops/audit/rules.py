@@ -198,7 +198,8 @@ class _Photo:
         image = self._image
         if not is_archived(image.storage_class):
             return
-        lacking = [variant.value for variant in Variant if self._blob(variant) is None]
+        # A variant that only lacks its name in the row needs no restore.
+        lacking = [one.value for one in Variant if self._blob(one) is None and self._unnamed_key(one) is None]
         if lacking:
             detail = f"the original is {image.storage_class} and there is no {', '.join(lacking)}: restore it first"
             yield self.finding(Code.ARCHIVED_WITHOUT_VARIANTS, detail)
@@ -239,12 +240,18 @@ class _Photo:
     def _unnamed(self, variant: Variant) -> Iterator[Finding]:
         if self._image.status is not Status.READY:
             return
-        key = next((key for key, blob in self._blobs.items() if blob and self._is_own(variant, key)), None)
+        key = self._unnamed_key(variant)
         if key is not None:
             why, detail = Why.NOT_NAMED, f"the {variant} is in the store but the row does not name it"
         else:
             why, detail = Why.NOT_THERE, f"the row names no {variant}, and none is in the store"
         yield self.finding(Code.MISSING_VARIANT, detail, role=variant, key=key, why=why)
+
+    def _unnamed_key(self, variant: Variant) -> str | None:
+        """Return the key of a variant that is in the store, if the row names none."""
+        if variant in self._names:
+            return None
+        return next((key for key, blob in self._blobs.items() if blob and self._is_own(variant, key)), None)
 
     def _content(self, role: str, key: str, blob: Blob, wanted_class: str) -> Iterator[Finding]:
         wanted = self._image.bytes if role == ORIGINAL else None

@@ -44,20 +44,22 @@ class Answer:
 
 def parse_move(text: str, known: Collection[str] = ()) -> Move:
     """`older-than=90d,to=GLACIER`, where `known` are the card's classes; UsageError for anything else."""
-    parts = dict(part.strip().partition("=")[::2] for part in text.split(","))
+    pairs = [part.strip().partition("=")[::2] for part in text.split(",")]
+    parts = dict(pairs)
+    is_unique = len(parts) == len(pairs)
     target, age = parts.pop("to", ""), parts.pop("older-than", "0d")
-    if parts or not target:
+    if parts or not target or not is_unique:
         raise UsageError(f"--transition {text!r} is not a policy", hint="write older-than=90d,to=GLACIER")
-    days = timedelta(seconds=parse_seconds(age)).days
+    older_than = timedelta(seconds=parse_seconds(age))
     # Azure's has a name of its own on the cards.
     own = {"ARCHIVE": "AZURE_ARCHIVE"} if "AZURE_ARCHIVE" in known else {}
-    return Move(older_than_days=days, to=own.get(target.upper(), target.upper()))
+    return Move(older_than=older_than, to=own.get(target.upper(), target.upper()))
 
 
 def propose(catalog: Catalog, card: Card, settings: Settings, proposal: Proposal) -> Answer:
     """Price a change on the archive in the catalog; costs one query of the catalog and no request to the store."""
     change = proposal.change
-    older_than = None if change.move is None else timedelta(days=change.move.older_than_days)
+    older_than = None if change.move is None else change.move.older_than
     question = Question(scope=proposal.scope, sizes=proposal.sizes, top=0, older_than=older_than)
     found = survey(catalog, card, question)
     views = found.recent.rows * VIEWS_A_PHOTO if proposal.views is None else proposal.views

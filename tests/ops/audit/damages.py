@@ -119,6 +119,11 @@ def _transition_bare(archive: Archive, photo: Photo, _seed: int) -> list[Said]:
     ]
 
 
+def _transition_unnamed(archive: Archive, photo: Photo, _seed: int) -> list[Said]:
+    archive.set(photo, storage_class="GLACIER", full_key=None)
+    return [(Code.CLASS_DRIFT, photo.original), (Code.MISSING_VARIANT, photo.keys["full"])]
+
+
 def _outdate(archive: Archive, photo: Photo, _seed: int) -> list[Said]:
     archive.set(photo, recipe="00000000")
     return [(Code.STALE_RECIPE, str(photo.id))]
@@ -149,5 +154,6 @@ def _nothing(_archive: Archive, _photo: Photo, _seed: int) -> list[Said]:
 
 DAMAGES: tuple[Damage, ...] = (
     _delete_original, _delete_variant, _delete_everything, _truncate, _empty, _orphan, _stray, _unknown, _beside, _unname,
-    _swap, _stall, _promise, _expire, _fail, _transition, _transition_bare, _outdate, _rot, _date_badly, _at_work, _nothing,
+    _swap, _stall, _promise, _expire, _fail, _transition, _transition_bare, _transition_unnamed, _outdate, _rot, _date_badly, _at_work,
+    _nothing,
 )  # fmt: skip

@@ -169,6 +169,16 @@ def test_a_proposal_is_priced_on_the_archives_own_ages(stocked: Catalog) -> None
     assert any("20 views a month" in one for one in answer.assumptions)
 
 
+def test_a_policy_of_hours_counts_hours(stocked: Catalog) -> None:
+    change = Change(move=parse_move("older-than=36h,to=glacier_ir"))
+    with stocked.write() as connection:
+        connection.execute(images.insert(), [row(8, days=1.25)])
+
+    answer = propose(stocked, CARD, Settings(), Proposal(change=change, scope=Scope()))
+
+    assert answer.survey.movable["STANDARD"].both.objects == 4
+
+
 @pytest.mark.parametrize("text", ["", "older-than=90d", "to=", "to=GLACIER,size=3", "older-than=x,to=GLACIER"])
 def test_a_policy_that_is_none_is_refused(text: str) -> None:
     with pytest.raises(UsageError):
