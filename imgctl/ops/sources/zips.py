@@ -87,7 +87,7 @@ def _listed(file: BinaryIO) -> Iterator[Member]:
             raise BadZipFile("truncated central directory")
         yield from _members(records[:size], count, shift)
         records, total = records[size:], total + count
-    # Programs without ZIP64 count to 65,535 and begin again.
+    # The counter of programs without ZIP64 wraps around after 65,535.
     if (total - members) % 2**16:
         raise BadZipFile(f"its directory lists {total} members, its end counts {members}")
 
@@ -148,7 +148,7 @@ def _with(record: bytes, at: int, number: int) -> bytes:
 
 
 def _directory(file: BinaryIO) -> tuple[int, int, int, int]:
-    """Return the start of the central directory, its size, and the number to add to each offset in it."""
+    """Return the start of the central directory, its size, the number to add to its offsets, and its member count."""
     length = file.seek(0, os.SEEK_END)
     file.seek(max(0, length - _END.size - _LONGEST_COMMENT))
     tail = file.read()
@@ -170,7 +170,7 @@ def _directory(file: BinaryIO) -> tuple[int, int, int, int]:
     # Offsets don't count data before the archive, such as a self-extracting program.
     shift = end - size - offset
     if shift and behind:
-        # It is the end of an archive that is stored in this one, of which the end is missing.
+        # The end record belongs to an archive stored in this one, whose own end is missing.
         raise BadZipFile(f"{count_of(behind, 'byte')} after its end")
     return end - size, size, shift, members
 
@@ -219,7 +219,7 @@ def _member(info: ZipInfo, shift: int) -> Member:
 
 
 def _name_of(info: ZipInfo) -> str:
-    """The member's name; one without the flag of UTF-8 may be UTF-8 all the same, as macOS and Info-ZIP write it."""
+    """Return the member's name; without the UTF-8 flag it may still be UTF-8, as macOS and Info-ZIP write it."""
     if info.flag_bits & _UTF8 or info.filename.isascii():
         return info.filename
     raw = info.orig_filename.encode("cp437")
@@ -233,7 +233,7 @@ def _name_of(info: ZipInfo) -> str:
 
 
 def _extra(info: ZipInfo) -> Iterator[tuple[int, bytes]]:
-    """The extra fields of a member, by their kinds."""
+    """Return the extra fields of a member, by kind."""
     rest = info.extra
     while len(rest) >= 4:
         kind, size = struct.unpack_from("<HH", rest)

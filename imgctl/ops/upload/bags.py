@@ -22,7 +22,7 @@ METADATA, DECLARATION = "metadata.jsonl", "bagit.txt"
 _PAYLOAD = r"data/(?:(?!\.\.?(?:/|\Z))[^/\x00]+/)*(?!\.\.?\Z)[^/\x00]+"
 
 
-# The files about a bag, and its variants.
+# Files of a bag that are not originals: its metadata and the variants.
 _OWN = rf"bagit\.txt|bag-info\.txt|(?:tag)?manifest-\w+\.txt|metadata\.(?:jsonl|csv)|left-out\.csv|data/(?:{'|'.join(Variant)})/.*"
 
 
