@@ -148,14 +148,18 @@ class Sources:
 
     def _try(self, act: Callable[[T], R], item: T) -> R | FileOutcome:
         """Return the result of `act` for an item, or its outcome if a request fails; raises if that ends the run."""
+        size = item.blob.size if isinstance(item, Source) else None
         try:
             result = act(item)
+        except KeyShapeError as error:
+            # Such a blob may exist and have a size, but not every store reads it.
+            detail = f"{error}; rename the blob, then run the same again"
+            return FileOutcome(path=item.key, fate=Fate.FAILED, reason=Reason.BAD_LINE, detail=detail, bytes=size)
         except StoreError as error:
             self.failures.record(error)
             if self.failures.over is not None:
                 raise
             reason, detail = why(error, changed=True)
-            size = item.blob.size if isinstance(item, Source) else None
             return FileOutcome(path=item.key, fate=Fate.FAILED, reason=reason, detail=detail, bytes=size)
         self.failures.record(None)
         return result
@@ -163,10 +167,7 @@ class Sources:
     def _look_up(self, entry: Entry) -> Source | FileOutcome:
         """HEAD the blob of an entry; return an outcome if there is none."""
         started = time.monotonic()
-        try:
-            blob = self.parts.store.head(entry.key)
-        except KeyShapeError as error:
-            return FileOutcome(path=entry.key, fate=Fate.FAILED, reason=Reason.BAD_LINE, detail=str(error))
+        blob = self.parts.store.head(entry.key)
         if blob is None:
             detail = "the blob does not exist; check the key"
             return FileOutcome(path=entry.key, fate=Fate.FAILED, reason=Reason.MISSING, detail=detail)

@@ -400,3 +400,25 @@ def test_ids_are_uuidv7_of_their_time_and_differ_by_source(at: datetime, user_id
     assert one != derived_id(moment, user_id=user_id, key=key, etag="2")
     assert (one.version, one.variant) == (7, "specified in RFC 4122")
     assert time_of(one) == moment.replace(microsecond=moment.microsecond // 1000 * 1000)
+
+
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_a_blob_whose_key_no_store_reads_costs_no_other(catalog: Catalog, tmp_path: Path, *, dry_run: bool) -> None:
+    place = tmp_path / "blobs"
+    place.mkdir()
+    for number, name in enumerate(("a.jpg", "b\nc.jpg", "d.jpg")):
+        (place / name).write_bytes(photo(number))
+    url = f"file://{place}"
+    lines = [{"key": name, "user_id": str(USER)} for name in ("a.jpg", "b\nc.jpg", "d.jpg")]
+    entries = Manifest(file=written(tmp_path, lines), store_url=url, own_prefixes=("",)).entries()
+    parts = parts_of(catalog, open_store(StoreSettings(url=url)))
+
+    found = {one.path: one for one in insert(entries, parts, recogniser=RECOGNISER, stop=Event(), dry_run=dry_run)}
+
+    good = Fate.PLANNED if dry_run else Fate.UPLOADED
+    assert {path: one.fate for path, one in found.items()} == {
+        "a.jpg": good,
+        "b\nc.jpg": Fate.FAILED,
+        "d.jpg": good,
+    }
+    assert "rename the blob" in found["b\nc.jpg"].detail
