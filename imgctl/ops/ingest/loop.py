@@ -112,7 +112,7 @@ class Ingest(Generic[S]):
         self._idle = Idleness()
 
     def start(self) -> None:
-        """Start the readers; they prepare at most MOST_PREPARED images until the loop takes them."""
+        """Start the readers; they prepare a bounded number of images until the loop takes them."""
         for _ in range(self._order.readers or 1):
             self._read_more()
 

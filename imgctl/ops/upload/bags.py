@@ -57,28 +57,28 @@ def open_bag(path: str, sources: Sources) -> Bag | None:
 
 
 class NamedFiles:
-    """The files that a bag's metadata names, on disk: whatever else lies in the bag is a file like any other."""
+    """The files in a bag's metadata, indexed on disk; other files in the bag are uploaded like any file."""
 
     def __init__(self, bag: Bag) -> None:
         self._index = MemberIndex()
         self._start = len(os.path.join(bag.path, bag.root))  # noqa: PTH118
 
     def add(self, found: SourceFile | FileOutcome) -> None:
-        """Note what came of one line."""
+        """Record the result of one line."""
         for key in _keys(found):
             self._index.add(key, 0, Member(name=key, size=0, offset=0))
 
     def has(self, found: SourceFile | FileOutcome) -> bool:
-        """Whether a listed file is named, describes the bag, or is a variant of an image that is."""
+        """Whether a file of the bag is in the metadata, or is itself metadata or a variant."""
         return _is_own(found.path[self._start :]) or any(self._index.find(key) for key in _sought(found))
 
     def close(self) -> None:
-        """Drop it."""
+        """Drop the index."""
         self._index.close()
 
 
 def _keys(found: SourceFile | FileOutcome) -> list[str]:
-    """A file is known by its stamp too: a ZIP file may have several of one name."""
+    """Return the index keys of a file; they include its stamp, because a ZIP file may have several of the same name."""
     if isinstance(found, FileOutcome):
         return [f"named\0{found.path}", f"left out\0{found.path}"]
     return [f"named\0{found.path}", f"file\0{found.stamp}\0{found.path}"]

@@ -41,7 +41,10 @@ def _is_regular(name: str, option: str) -> bool:
 
 
 def from_bag(bag: Bag, selection: Selection, sources: Sources) -> Chosen:
-    """Yield the originals of a bag; its checksums are verified, and its metadata is the only source of descriptions."""
+    """Yield the originals in a bag's metadata, then other files in the bag.
+
+    The metadata is the only source of an original's description, and its checksum is verified.
+    """
     try:
         yield from _from_bag(bag, selection, sources)
     except Damaged as error:
@@ -56,7 +59,7 @@ def _from_bag(bag: Bag, selection: Selection, sources: Sources) -> Chosen:
         for found in _named_in(bag, rules, selection, sources):
             named.add(found)
             yield found
-        # What was put into it since is not described, but may be a photo.
+        # Files that were added to the bag later are not in its metadata, but may be photos.
         rest = SelectionRules(selection)
         listed = walk(bag.path, rest, sources.local) if bag.members is None else bag.members.entries(rest)
         yield from (one for one in listed if not named.has(one))
