@@ -2,16 +2,20 @@
 
 import json
 import re
+import time
 from collections import Counter
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
+from typing import Self
 from uuid import UUID
 
 import pytest
 from sqlalchemy import update
 
+from imgctl.cli.cold import transition as command
 from imgctl.keys import PROBES
 from imgctl.model import Image, Status, StorageClass
+from imgctl.ops.transition import move
 from imgctl.store.catalog.engine import open_catalog
 from imgctl.store.catalog.schema import images
 from tests.parts.proxy import Fault, fault_proxy
@@ -272,6 +276,26 @@ def test_old_versions_of_a_held_user_stay_and_the_reason_is_told(on_moto: Deploy
     assert classes(on_moto) == [("GLACIER", "GLACIER")] * 2
     assert ["case 4711" in str(one["detail"]) for one in result.of("image")] == [False, True]
     assert result.err.count("case 4711") == 1
+
+
+def _a_year_ahead() -> None:
+    class Ahead(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> Self:
+            return cls.fromtimestamp(time.time() + timedelta(days=365).total_seconds(), tz)
+
+    for module in (command, move):
+        module.__dict__["datetime"] = Ahead
+
+
+def test_an_age_is_judged_by_the_databases_clock(place: Deployment) -> None:
+    for image in stock(place, 2):
+        change(place, image, promised_at=datetime.now(UTC) - timedelta(days=1))
+
+    result = place.start(*GLACIER, "--yes", "--json", before=_a_year_ahead).wait()
+
+    assert (result.code, result.summary["moved"]) == (0, 0), result.err
+    assert classes(place) == [(None, "STANDARD")] * 2
 
 
 def test_two_transitions_at_once_end_as_one(place: Deployment) -> None:

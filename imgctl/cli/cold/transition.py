@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from imgctl.cli.rows import ScopeOptions
 from imgctl.cli.types import SIZE
 from imgctl.errors import ExitCode, UsageError
 from imgctl.ops.parts import open_parts
+from imgctl.ops.retry import read
 from imgctl.ops.spend import terms_of
 from imgctl.ops.tally import Tally, Totals
 from imgctl.ops.transition.eligibility import TARGETS, target_of
@@ -22,6 +22,7 @@ from imgctl.ops.transition.order import Fate, Outcome, Policy, TransitionOrder, 
 from imgctl.ops.transition.survey import Bill
 from imgctl.pricing.estimate import Billing
 from imgctl.pricing.lines import dollars
+from imgctl.store.catalog.lookups import clock
 from imgctl.units import DAY_SECONDS, count_of, counts_of, format_bytes
 
 _NOT_CHECKED = (
@@ -101,17 +102,17 @@ def command(session: Session, args: Args) -> ExitCode:
     --via batch      creates a job of S3 Batch Operations; a `transition` a day later confirms the rows
     """
     args.check()
-    settings, at = session.settings, datetime.now(UTC)
+    settings = session.settings
     terms = terms_of(settings, endpoint_url=session.endpoint_url)
-    stay_days = max(1, round(args.stay / DAY_SECONDS))
-    policy = Policy(
-        to=target_of(args.to, settings.store.url), card=terms.card, at=at, stay_days=stay_days, min_size=args.min_size
-    )
+    target = target_of(args.to, settings.store.url)
     with (
         args.chosen() as chosen,
         open_parts(settings) as parts,
         running(session, unit="originals", max_seconds=args.max_duration) as run,
     ):
+        at = read(parts.catalog, clock, stop=run.stop)
+        stay_days = max(1, round(args.stay / DAY_SECONDS))
+        policy = Policy(to=target, card=terms.card, at=at, stay_days=stay_days, min_size=args.min_size)
         order = order_of(
             TransitionOrder,
             args,

@@ -6,7 +6,7 @@ the class of those originals in the store, then confirms the row, moves the orig
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import TypeVar
 from uuid import UUID
@@ -97,10 +97,11 @@ class _Run:
         """Return the verdicts except for rows that another transition holds: those come last."""
         rest = []
         # A job at AWS holds its rows for a day: too long for this run.
-        latest = datetime.now(UTC) + timedelta(seconds=(PENDING_LEASES + 1) * self._order.lease_seconds)
+        now = read(self._catalog, clock, stop=self._stop) if any(one.under_way for one in block) else None
+        latest = now and now + timedelta(seconds=(PENDING_LEASES + 1) * self._order.lease_seconds)
         for verdict in block:
             until = verdict.image.leased_until
-            soon = verdict.under_way and until is not None and until < latest
+            soon = verdict.under_way and until is not None and latest is not None and until < latest
             if soon and until is not None and len(self._pending) < MOST_PENDING:
                 self._pending[verdict.image.id] = until
             else:
