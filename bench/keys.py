@@ -74,22 +74,22 @@ def _upload(place: Path, port: int, store: str) -> Spent:
 
 
 def _asked(port: int) -> Counter[str]:
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/asked") as answer:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/requested") as answer:
         return Counter(json.load(answer))
 
 
-def _line(count: int, run: str, used: Spent, asked: Counter[str]) -> None:
+def _line(count: int, run: str, used: Spent, requested: Counter[str]) -> None:
     figures = f"{used.wall:.1f} | {used.cpu / count * 1000:.2f} | {used.peak_mib:.0f}"
-    print(f"| {count:,} | {run} | {figures} | {asked['pages']:,} | {asked['objects']:,} |", flush=True)
+    print(f"| {count:,} | {run} | {figures} | {requested['pages']:,} | {requested['objects']:,} |", flush=True)
 
 
 def _serve(count: int, photo: bytes, parent: "Connection[int, None]") -> None:
-    asked = Counter[str]()
+    requested = Counter[str]()
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             while head := await reader.readuntil(b"\r\n\r\n"):
-                writer.write(_answer(head.split(b" ", 2)[1].decode(), count, photo, asked))
+                writer.write(_answer(head.split(b" ", 2)[1].decode(), count, photo, requested))
         except (OSError, asyncio.IncompleteReadError):
             writer.close()
 
@@ -101,17 +101,17 @@ def _serve(count: int, photo: bytes, parent: "Connection[int, None]") -> None:
     asyncio.run(serve())
 
 
-def _answer(target: str, count: int, photo: bytes, asked: Counter[str]) -> bytes:
+def _answer(target: str, count: int, photo: bytes, requested: Counter[str]) -> bytes:
     parts = urlsplit(target)
-    if parts.path == "/asked":
-        told = json.dumps(asked).encode()
-        asked.clear()
+    if parts.path == "/requested":
+        told = json.dumps(requested).encode()
+        requested.clear()
         return _http(told)
     if "list-type" in parts.query:
-        asked["pages"] += 1
+        requested["pages"] += 1
         after = parse_qs(parts.query).get("start-after", [""])[0]
         return _http(_page(count, bisect_right(range(count), after, key=_key), len(photo) + 9))
-    asked["objects"] += 1
+    requested["objects"] += 1
     number = int(parts.path.rpartition("/")[2].removesuffix(".jpg"))
     # Bytes after the end of a JPEG are not part of the picture, but make its content unique.
     return _http(photo + b"%09d" % number, etag=f"{number:032x}")

@@ -72,11 +72,11 @@ def main() -> None:
             done.set()
             for user in users:
                 user.join()
-            told = "  ".join(
+            figures = "  ".join(
                 f"{kind}: longest {max(each) * 1000:.0f} ms, median {statistics.median(each) * 1000:.1f} ms of {len(each)}"
                 for kind, each in waits.items()
             )
-            print(f"{rows} rows, {name} ({took:.1f} s): {told}", flush=True)
+            print(f"{rows} rows, {name} ({took:.1f} s): {figures}", flush=True)
         catalog.close()
 
 

@@ -189,8 +189,8 @@ def _imgctl(turn: Turn, *arguments: str) -> list[str]:
 
 
 def _upload(turn: Turn, folders: Sequence[Path] = ()) -> list[str]:
-    asked = ["--concurrency", str(turn.concurrency)] if turn.concurrency else []
-    return _imgctl(turn, "upload", *map(str, folders or [turn.tree]), "--user", USER, *asked)
+    flags = ["--concurrency", str(turn.concurrency)] if turn.concurrency else []
+    return _imgctl(turn, "upload", *map(str, folders or [turn.tree]), "--user", USER, *flags)
 
 
 def _environment(turn: Turn) -> dict[str, str]:
@@ -210,9 +210,9 @@ def _by_two(turn: Turn) -> Spent:
 
 
 def _by_s5cmd(turn: Turn, *, workers: int | None) -> Spent:
-    asked = ["--endpoint-url", turn.servers.endpoint_url, "--log", "error"]
-    asked += ["--numworkers", str(workers)] if workers else []
-    command = [beside_python("s5cmd"), *asked, "cp", f"{turn.tree}/", f"s3://{turn.bucket}/"]
+    flags = ["--endpoint-url", turn.servers.endpoint_url, "--log", "error"]
+    flags += ["--numworkers", str(workers)] if workers else []
+    command = [beside_python("s5cmd"), *flags, "cp", f"{turn.tree}/", f"s3://{turn.bucket}/"]
     return spent(command, client_environment())
 
 
@@ -231,8 +231,8 @@ def _by_rclone(turn: Turn) -> Spent:
             "RCLONE_CONFIG_BENCH_ENV_AUTH": "false",
             "RCLONE_CONFIG_BENCH_KEY": azure.environment["AZURE_STORAGE_ACCOUNT_KEY"],
         }
-    asked = ["--s3-no-check-bucket", *(["--transfers", str(turn.concurrency)] if turn.concurrency else [])]
-    command = [beside_python("rclone"), "copy", *asked, f"{turn.tree}/", f"bench:{turn.bucket}"]
+    flags = ["--s3-no-check-bucket", *(["--transfers", str(turn.concurrency)] if turn.concurrency else [])]
+    command = [beside_python("rclone"), "copy", *flags, f"{turn.tree}/", f"bench:{turn.bucket}"]
     return spent(command, client_environment() | remote)
 
 
@@ -243,8 +243,8 @@ def _by_copy(turn: Turn) -> Spent:
 
 
 def _by_rclone_local(turn: Turn) -> Spent:
-    asked = ["--transfers", str(turn.concurrency)] if turn.concurrency else []
-    command = [beside_python("rclone"), "copy", *asked, str(turn.tree), str(turn.place)]
+    flags = ["--transfers", str(turn.concurrency)] if turn.concurrency else []
+    command = [beside_python("rclone"), "copy", *flags, str(turn.tree), str(turn.place)]
     return spent(command, client_environment() | {"RCLONE_CONFIG": "/dev/null"})
 
 

@@ -52,7 +52,7 @@ def shown_lines() -> list[list[str]]:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_page_is_what_the_program_says(page: Path) -> None:
+def test_generated_parts_of_a_page_are_current(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
 
     assert filled(text) == text, f"{page.relative_to(ROOT)} {STALE}"

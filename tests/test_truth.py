@@ -5,7 +5,7 @@ import pytest
 from tests.truth import in_imgctl, violations
 
 
-def test_imgctl_asks_no_foreign_object_for_its_truth() -> None:
+def test_imgctl_takes_no_truth_value_of_a_foreign_object() -> None:
     assert list(in_imgctl()) == []
 
 

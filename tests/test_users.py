@@ -50,7 +50,7 @@ def test_the_mapping_is_the_one_the_documentation_states() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "  ", "a\0b", "a\nb", "\ud800", "soft\xadhyphen"])
-def test_what_nobody_can_mean_is_no_user(text: str) -> None:
+def test_text_that_cannot_be_a_user_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="invalid user"):
         NAMED.id_of(text)
 
@@ -63,13 +63,13 @@ def test_without_a_namespace_a_name_is_refused_and_the_setting_named() -> None:
 
 
 def test_a_mapping_is_shown_once() -> None:
-    told: list[str] = []
-    users = Users(str(NAMESPACE), report=told.append)
+    reported: list[str] = []
+    users = Users(str(NAMESPACE), report=reported.append)
 
     for name in (str(NAMESPACE), "alice", "bob"):
         users.id_of(name)
 
-    assert told == [f"user alice is {uuid5(NAMESPACE, 'alice')} ([users] namespace)"]
+    assert reported == [f"user alice is {uuid5(NAMESPACE, 'alice')} ([users] namespace)"]
 
 
 @pytest.mark.parametrize(

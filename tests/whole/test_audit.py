@@ -70,7 +70,7 @@ def test_a_code_that_is_none_is_refused(embedded: Deployment) -> None:
     assert "missing_orginal" in result.err
 
 
-def test_a_directory_that_is_gone_is_no_clean_audit(embedded: Deployment, album: dict[Path, bytes]) -> None:
+def test_a_missing_directory_is_not_a_clean_audit(embedded: Deployment, album: dict[Path, bytes]) -> None:
     fresh = embedded.run("audit")
     assert embedded.run("upload", place_of(album), "--user", str(USER)).code == 0
     (embedded.directory / "blobs").rename(embedded.directory / "unmounted")
@@ -91,7 +91,7 @@ def test_ids_from_a_list_are_audited_alone(small: Deployment, tmp_path: Path) ->
     assert [one["key"] for one in result.of("finding")] == [chosen.thumb_key]
 
 
-def test_a_user_audit_asks_in_proportion_to_that_users_photos(servers: Deployment, tmp_path: Path) -> None:
+def test_requests_of_a_user_audit_grow_with_the_users_photos(servers: Deployment, tmp_path: Path) -> None:
     other = "0190b2b4-0000-7000-8000-000000000002"
     for user, count in ((str(USER), 3), (other, 40)):
         place = tmp_path / user
@@ -163,10 +163,10 @@ def test_nothing_false_is_said_while_uploads_and_workers_run(deployment: Deploym
     (place / "ours").mkdir()
     with ThreadPoolExecutor(1) as pool:
         busy = pool.submit(_busy, deployment, place, users)
-        said = [one for result in _rounds(deployment, busy.done) for one in result]
+        problems = [one for result in _rounds(deployment, busy.done) for one in result]
         busy.result()
 
-    assert said == []
+    assert problems == []
 
 
 def _busy(deployment: Deployment, place: Path, users: list[str]) -> None:

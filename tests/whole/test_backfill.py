@@ -116,7 +116,7 @@ def test_an_image_that_fails_keeps_its_variants_and_is_named(deployment: Deploym
     assert _whole(deployment)[0] == before[0]
 
 
-def test_a_dry_run_says_what_would_be_built_and_builds_nothing(deployment: Deployment) -> None:
+def test_a_dry_run_reports_what_would_be_built_and_builds_nothing(deployment: Deployment) -> None:
     ready(deployment)
     before = _whole(deployment), [image.attempts for image in deployment.images()]
 
@@ -128,7 +128,7 @@ def test_a_dry_run_says_what_would_be_built_and_builds_nothing(deployment: Deplo
     assert (_whole(deployment), [image.attempts for image in deployment.images()]) == before
 
 
-def test_a_store_that_is_away_for_a_while_fails_no_image(servers: Deployment) -> None:
+def test_an_outage_of_the_store_fails_no_image(servers: Deployment) -> None:
     ready(servers)
     without_retries = servers.with_settings(STORE_RETRIES="0", VARIANTS_THUMB_QUALITY="70")
 

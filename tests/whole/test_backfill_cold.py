@@ -24,16 +24,16 @@ def test_from_transition_to_needs_restore_with_its_price_to_built_to_expired(fro
     ready(frozen.deployment)
     cold = _transitioned(frozen.deployment, 2)
     frozen.hold()
-    asked: list[str] = []
+    requested: list[str] = []
 
     def policy(method: str, path: str, _number: int) -> Fault | None:
-        asked.extend([path] if is_restore(method, path) else [])
+        requested.extend([path] if is_restore(method, path) else [])
         return None
 
     with fault_proxy(frozen.deployment.store.endpoint_url, policy=policy) as proxy:
         run = frozen.deployment.through(proxy.url).run
         priced = run(*FORCE)
-        unasked = len(asked)
+        without_restore = len(requested)
         first = run(*ASK)
         second = run(*ASK)
         third = run("restore", "--user", str(USER), "--tier", "bulk", "--yes", "--json")
@@ -51,8 +51,8 @@ def test_from_transition_to_needs_restore_with_its_price_to_built_to_expired(fro
         "standard": Decimal("0.00"),
         "expedited": Decimal("0.02"),
     }
-    assert unasked == 0
-    assert (first.summary["restores"], len(asked)) == ({"requested": 2}, 2)
+    assert without_restore == 0
+    assert (first.summary["restores"], len(requested)) == ({"requested": 2}, 2)
     assert (second.summary["restoring"], _needs(second), second.code) == (2, 0, 0)
     assert (third.summary["requested"], third.summary["restoring"], third.code) == (0, 2, 0)
     assert (waiting.summary["restoring"], waiting.code) == (2, 3)
@@ -86,11 +86,11 @@ def test_originals_of_a_directory_are_restored_free_and_at_once(embedded: Deploy
     _archived(embedded, 2)
     run = embedded.run
 
-    priced, asked, built = run(*FORCE), run(*FORCE, "--restore", "bulk"), run(*FORCE, "--require-all")
+    priced, requested, built = run(*FORCE), run(*FORCE, "--restore", "bulk"), run(*FORCE, "--require-all")
 
-    assert [result.code for result in (priced, asked, built)] == [0, 0, 0]
+    assert [result.code for result in (priced, requested, built)] == [0, 0, 0]
     assert (_needs(priced), priced.summary["built"]) == (2, PHOTOS - 2)
-    assert asked.summary["restores"] == {"requested": 2}
+    assert requested.summary["restores"] == {"requested": 2}
     assert (_needs(built), built.summary["built"]) == (0, PHOTOS)
     assert [image.restored_until is not None for image in embedded.images()] == [True] * 2 + [False] * (PHOTOS - 2)
 
@@ -117,8 +117,8 @@ def _archived(deployment: Deployment, count: int) -> list[Image]:
 def _set(deployment: Deployment, rows: list[Image], **values: object) -> None:
     catalog = open_catalog(deployment.catalog_url)
     with catalog.write() as connection:
-        told = update(images).where(images.c.id.in_([image.id for image in rows]))
-        connection.execute(told.values(**values))
+        statement = update(images).where(images.c.id.in_([image.id for image in rows]))
+        connection.execute(statement.values(**values))
     catalog.close()
 
 

@@ -73,10 +73,10 @@ def test_what_rows_lack_is_filled_from_the_originals_and_nothing_else_changes(de
     assert {(row.caption, row.taken_at, row.width, row.height) for row in after} == {("Print 17", DAY, HEIGHT, WIDTH)}
     assert [blank(row) for row in after] == before
     assert first.summary["facts"] == {"caption": 5, "taken_at": 5, "size": 5}
-    told = {str(record["id"]): record for record in first.of("image")}
+    records = {str(record["id"]): record for record in first.of("image")}
     for row in after:
-        assert told[str(row.id)]["taken_from"] == "exif"
-        assert told[str(row.id)]["changes"] == {
+        assert records[str(row.id)]["taken_from"] == "exif"
+        assert records[str(row.id)]["changes"] == {
             "caption": {"before": None, "after": "Print 17"},
             "taken_at": {"before": None, "after": DAY.isoformat()},
             "width": {"before": None, "after": HEIGHT},
@@ -84,7 +84,7 @@ def test_what_rows_lack_is_filled_from_the_originals_and_nothing_else_changes(de
         }
 
 
-def test_what_a_row_says_is_kept_unless_it_is_to_be_overwritten(deployment: Deployment) -> None:
+def test_values_of_a_row_are_kept_without_overwrite(deployment: Deployment) -> None:
     uploaded(deployment, {"a.jpg": jpeg(SAID)}, caption="by hand", width=WIDTH, height=HEIGHT)
 
     kept = deployment.run(*READ)
@@ -157,7 +157,7 @@ def test_an_original_that_is_archived_behind_the_rows_back_is_counted(embedded: 
     assert fates(embedded.run(*READ)) == {"needs_restore": 1}
 
 
-def test_reading_that_is_billed_is_priced_and_wants_consent(servers: Deployment) -> None:
+def test_reading_that_is_billed_is_priced_and_needs_consent(servers: Deployment) -> None:
     before = uploaded(servers, {name: write(SAID) for name, write in FORMATS.items()})
 
     with fault_proxy(servers.store.endpoint_url) as proxy:
@@ -188,7 +188,7 @@ def test_a_large_original_costs_a_few_requests(servers: Deployment) -> None:
     assert proxy.requests["GET"] <= 3 * 5
 
 
-def test_an_original_that_is_gone_is_named_and_the_others_go_on(deployment: Deployment) -> None:
+def test_a_missing_original_is_reported_and_the_others_continue(deployment: Deployment) -> None:
     rows = uploaded(deployment, {f"{number}.jpg": photo(number) for number in range(3)})
     deployment.open_store().delete([rows[1].original_key or ""])
 
@@ -228,7 +228,7 @@ def test_a_killed_run_is_finished_by_the_next(servers: Deployment) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (("--metadata", "--stale"), "--stale has no effect"),
         (("--metadata", "--restore", "bulk"), "--restore has no effect"),
@@ -237,10 +237,10 @@ def test_a_killed_run_is_finished_by_the_next(servers: Deployment) -> None:
         (("--metadata", "--overwrite", "id"), "is not one of"),
     ],
 )
-def test_options_that_contradict_are_refused(embedded: Deployment, arguments: tuple[str, ...], said: str) -> None:
+def test_options_that_contradict_are_refused(embedded: Deployment, arguments: tuple[str, ...], message: str) -> None:
     result = embedded.run("backfill", *arguments)
 
-    assert (result.code, said in result.err) == (2, True), result.err
+    assert (result.code, message in result.err) == (2, True), result.err
 
 
 def test_rows_are_chosen_as_by_other_commands(embedded: Deployment, tmp_path: Path) -> None:

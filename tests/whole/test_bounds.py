@@ -61,7 +61,7 @@ def test_uploads_and_work_run_with_every_number_at_its_bound(embedded: Deploymen
         assert (result.code, "Traceback" in result.err) == (0, False), result.err
 
 
-def test_a_limit_of_one_pixel_fails_the_picture_and_says_so(embedded: Deployment) -> None:
+def test_a_limit_of_one_pixel_fails_the_picture_with_the_reason(embedded: Deployment) -> None:
     photo = embedded.directory / "a.jpg"
     photo.write_bytes(encoded(quadrants(), "JPEG"))
     embedded.run("upload", photo, "--user", str(USER))

@@ -47,8 +47,8 @@ class Cold:
 
     def head(self, row: Image) -> dict[str, object]:
         """Return the store's metadata of an original, without its restore state."""
-        said = self.client.head_object(Bucket=self.bucket, Key=row.original_key)
-        return {name: value for name, value in said.items() if name not in ("Restore", "ResponseMetadata")}
+        metadata = self.client.head_object(Bucket=self.bucket, Key=row.original_key)
+        return {name: value for name, value in metadata.items() if name not in ("Restore", "ResponseMetadata")}
 
     def tags(self, row: Image) -> dict[str, str]:
         """Return an original's tags; it must be readable."""

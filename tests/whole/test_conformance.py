@@ -50,7 +50,7 @@ def test_the_table_is_right(kind: str, tmp_path: Path, request: pytest.FixtureRe
     assert not list(store.remnants([BELOW]))
 
 
-def test_what_is_billed_wants_a_yes(tmp_path: Path, moto_s3: S3Server, embedded: Deployment) -> None:
+def test_a_billed_action_needs_yes(tmp_path: Path, moto_s3: S3Server, embedded: Deployment) -> None:
     deployment = Deployment(
         directory=tmp_path, catalog_url=embedded.catalog_url, store=moto_s3.settings(moto_s3.new_bucket())
     )

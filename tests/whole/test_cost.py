@@ -89,7 +89,7 @@ def test_a_class_without_a_price_is_named_and_the_rest_is_priced(embedded: Deplo
         assert amounts(result) > 0
 
 
-def test_a_change_is_told_before_after_and_once(embedded: Deployment, album: dict[Path, bytes]) -> None:
+def test_a_change_is_reported_once_with_before_and_after(embedded: Deployment, album: dict[Path, bytes]) -> None:
     embedded.run("upload", place_of(album), "--user", str(USER))
     change = ["--transition", "older-than=0d,to=GLACIER", "--drop-variant", "full", "--format", "webp=0.6", "--cdn"]
     result = embedded.run("cost", "what-if", *change, "--json")
@@ -155,7 +155,7 @@ def test_a_wrong_card_is_named_with_its_place(embedded: Deployment) -> None:
     assert is_one_line(result.err)
 
 
-def test_a_catalog_without_tables_is_told_so(embedded: Deployment) -> None:
+def test_a_catalog_without_tables_is_reported(embedded: Deployment) -> None:
     result = embedded.run("cost", "actual")
 
     assert result.code == 5

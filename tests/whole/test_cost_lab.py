@@ -60,7 +60,7 @@ def groups(tab: Tab) -> dict[str, int]:
     return {name: int(cents) for name, cents in found.items()}
 
 
-def test_each_preset_comes_to_what_the_command_line_says(tab: Tab, embedded: Deployment, lab: str) -> None:
+def test_each_preset_has_the_total_of_the_command_line(tab: Tab, embedded: Deployment, lab: str) -> None:
     for profile in ("aws", "lesson"):
         for preset in PRESETS:
             tab.open("about:blank")
@@ -72,7 +72,7 @@ def test_each_preset_comes_to_what_the_command_line_says(tab: Tab, embedded: Dep
     assert all(url.startswith(("file:", "about:", "data:")) for url in tab.requests)
 
 
-def test_each_provider_comes_to_what_the_command_line_says(tab: Tab, embedded: Deployment, lab: str) -> None:
+def test_each_provider_has_the_total_of_the_command_line(tab: Tab, embedded: Deployment, lab: str) -> None:
     tab.open(f"{lab}#preset=glacier")
     first = tab.evaluate(TOTAL)
     table = json.loads(str(tab.evaluate("document.documentElement.dataset.providers")))

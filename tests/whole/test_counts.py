@@ -64,16 +64,16 @@ ACTING = {"upload", "work", "insert", "backfill", "transition", "restore", "appl
 def test_counts_and_summaries_read_right(embedded: Deployment, images: int) -> None:
     _lay_out(embedded, images)
 
-    said = {line: _run(embedded, line, images) for line in STEPS}
+    results = {line: _run(embedded, line, images) for line in STEPS}
 
     wrong = [
         f"imgctl {' '.join(line)}: {text}"
-        for line, result in said.items()
+        for line, result in results.items()
         for text in (result.out + result.err).splitlines()
         if any(re.search(pattern, text) for pattern in WRONG) or (_acts(line) and re.search(r"\bwould\b", text))
     ]
     assert not wrong
-    assert ("would be uploaded" in said[STEPS[0]].out) == (images > 0)
+    assert ("would be uploaded" in results[STEPS[0]].out) == (images > 0)
 
 
 def _acts(line: tuple[str, ...]) -> bool:

@@ -22,7 +22,7 @@ COMMANDS = (
 
 
 @NOT_UNICODE
-def test_every_command_says_so_in_one_line(embedded: Deployment, encoded_url: str) -> None:
+def test_every_command_reports_it_in_one_line(embedded: Deployment, encoded_url: str) -> None:
     deployment = replace(embedded, catalog_url=encoded_url)
 
     results = [deployment.run(*command) for command in COMMANDS]
@@ -35,7 +35,7 @@ def test_every_command_says_so_in_one_line(embedded: Deployment, encoded_url: st
 
 
 @NOT_UNICODE
-def test_doctor_says_so(embedded: Deployment, encoded_url: str) -> None:
+def test_doctor_reports_it(embedded: Deployment, encoded_url: str) -> None:
     result = replace(embedded, catalog_url=encoded_url).run("doctor")
 
     assert result.code == 1

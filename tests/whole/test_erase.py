@@ -62,7 +62,7 @@ def receipt_of(result: Result) -> list[dict[str, object]]:
     return [json.loads(line) for line in lines]
 
 
-def test_a_users_images_are_shown_then_deleted_and_nobody_elses(archive: Deployment) -> None:
+def test_a_users_images_are_shown_then_deleted_and_no_others(archive: Deployment) -> None:
     theirs, mine = of_user(archive, OTHER), of_user(archive, USER)
 
     shown = archive.run("erase", "--user", str(USER), "--json")
@@ -107,7 +107,7 @@ def test_links_that_an_earlier_run_named_stay_until_they_are_purged(archive: Dep
     assert len(lines) == len(set(lines)) == 2 * 6 * PHOTOS
 
 
-def test_again_nothing_is_left_and_the_receipt_says_the_same(archive: Deployment) -> None:
+def test_a_second_run_leaves_nothing_and_the_same_receipt(archive: Deployment) -> None:
     first, second = erase(archive), erase(archive)
 
     assert (second.code, second.summary["erased"]) == (0, 0)

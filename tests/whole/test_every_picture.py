@@ -55,8 +55,8 @@ def home(tmp_path: Path) -> Path:
     sixteen.putdata([257 * (at % 250) for at in range(1200)])
     sixteen.save(place / "scans" / "negative.tif")
     (place / "Takeout" / FILMS[2]).write_bytes(made_at(of_format(Format.MP4), 3_600_000_000))
-    told = {"photoTakenTime": {"timestamp": "1680346800"}, "description": "The pier"}
-    (place / "Takeout" / f"{FILMS[2]}.supplemental-metadata.json").write_text(json.dumps(told))
+    metadata = {"photoTakenTime": {"timestamp": "1680346800"}, "description": "The pier"}
+    (place / "Takeout" / f"{FILMS[2]}.supplemental-metadata.json").write_text(json.dumps(metadata))
     return place
 
 
@@ -123,13 +123,13 @@ def test_a_film_goes_cold_comes_back_and_gets_a_new_poster(frozen: Frozen, tmp_p
     [image] = deployment.images()
     requeued(deployment, image)
     waits = deployment.run(*drained)
-    asked = deployment.run(*restored)
+    requested = deployment.run(*restored)
     frozen.finish()
     readable = deployment.run(*restored)
     built = deployment.run(*drained)
 
     assert moved.summary["moved"] == waits.summary["awaiting_restore"] == 1, moved.err + waits.err
-    assert asked.summary["requested"] == readable.summary["restored"] == built.summary["ready"] == 1
+    assert requested.summary["requested"] == readable.summary["restored"] == built.summary["ready"] == 1
     [image] = deployment.images()
     assert (image.status, image.storage_class, image.error) == (Status.READY, "GLACIER", None)
     assert deployment.open_store().get(image.original_key or "") == film

@@ -259,13 +259,13 @@ def test_what_is_archived_is_priced_restored_and_then_handed_over(in_moto: Deplo
 
     priced = in_moto.run(*EXPORT, *out, "--yes")
     refused = in_moto.run(*EXPORT, *out, "--restore", "bulk", "--max-usd", "0.00001")
-    asked = in_moto.run(*EXPORT, *out, "--restore", "bulk", "--max-usd", "1", "--json")
+    requested = in_moto.run(*EXPORT, *out, "--restore", "bulk", "--max-usd", "1", "--json")
     # moto restores at once.
     done = in_moto.run(*EXPORT, *out, "--yes")
 
     assert (priced.code, refused.code, done.code) == (3, 2, 0), done.err
     assert "--restore bulk" in priced.err and "5 to 12 hours" in priced.err
-    assert asked.of("archived")[0]["archived"] == 20
+    assert requested.of("archived")[0]["archived"] == 20
     assert len(files_of(tmp_path / "bag", tmp_path)) == 20
 
 

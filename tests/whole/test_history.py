@@ -40,7 +40,7 @@ def test_every_command_either_changes_nothing_or_is_written_down() -> None:
     assert written == leaves.keys() - CHANGE_NOTHING
 
 
-def test_a_run_is_told_of_with_its_scope_its_counts_and_its_end(embedded: Deployment, album: Path) -> None:
+def test_a_run_is_recorded_with_its_scope_its_counts_and_its_end(embedded: Deployment, album: Path) -> None:
     report = embedded.directory / "report.csv"
     embedded.run("upload", album, "--user", str(USER), "--report", "report.csv")
     embedded.run("work", "--drain")
@@ -77,7 +77,7 @@ def test_what_changes_nothing_is_not_written_down(embedded: Deployment, album: P
     assert operations(embedded) == []
 
 
-def test_a_refused_run_says_why(embedded: Deployment, album: Path) -> None:
+def test_a_refused_run_prints_the_reason(embedded: Deployment, album: Path) -> None:
     embedded.run("upload", album, "--user", str(USER))
     embedded.run("get", "0190b2b4-0000-7000-8000-000000000009", "--out", "out")
 

@@ -136,7 +136,7 @@ def test_the_bucket_itself_holds_every_version_until_the_release(
     assert list(store.remnants([""])) == []
 
 
-def test_a_directory_says_that_it_locks_nothing(held: Deployment) -> None:
+def test_hold_reports_that_a_directory_locks_nothing(held: Deployment) -> None:
     result = held.run("hold", "--user", str(USER), "--reason", "case 4711", "--object-lock", "--json")
 
     assert (result.code, result.summary["failed"]) == (3, 2)

@@ -61,7 +61,7 @@ def test_a_photo_that_was_inserted_is_not_uploaded_again(embedded: Deployment, t
     assert (result.summary["uploaded"], result.summary["present"]) == (0, 1)
 
 
-def test_what_is_billed_is_shown_and_wants_a_yes(servers: Deployment) -> None:
+def test_billed_costs_are_shown_and_need_yes(servers: Deployment) -> None:
     manifest = arrange(servers)
 
     refused = servers.run("insert", manifest)
@@ -78,7 +78,7 @@ def test_what_is_billed_is_shown_and_wants_a_yes(servers: Deployment) -> None:
     assert servers.images() == []
 
 
-def test_a_directory_bills_nothing_and_asks_nothing(embedded: Deployment) -> None:
+def test_a_directory_bills_nothing_and_needs_no_yes(embedded: Deployment) -> None:
     result = embedded.run("insert", arrange(embedded))
 
     assert result.code == 0, result.err

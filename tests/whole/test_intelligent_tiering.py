@@ -60,9 +60,7 @@ def test_from_the_archive_tier_to_ready(tiered: Deployment, photos: Path, tier: 
     assert (healthy.code, healthy.summary["findings"]) == (0, 0)
 
 
-def test_variants_of_archived_originals_are_offered_for_a_price_and_told_apart(
-    tiered: Deployment, photos: Path
-) -> None:
+def test_variants_of_archived_originals_are_priced_and_counted_separately(tiered: Deployment, photos: Path) -> None:
     tiered.run("upload", photos, "--user", str(USER))
     tiered.run("work", "--drain")
     with intelligent_tiering(tiered.store.endpoint_url) as box:

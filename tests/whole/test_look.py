@@ -94,7 +94,7 @@ def test_archived_originals_are_left_out_and_counted(filled: Deployment) -> None
     assert f"originals archived: {PHOTOS}" in filled.run("audit", "--look", "50").out
 
 
-def test_an_original_that_is_gone_is_another_finding(filled: Deployment) -> None:
+def test_a_missing_original_is_another_finding(filled: Deployment) -> None:
     filled.open_store().delete([str(filled.images()[0].original_key)])
 
     result = filled.run(*LOOK)

@@ -20,7 +20,7 @@ def series(text: str) -> dict[str, float]:
     }
 
 
-def test_a_textfile_says_how_the_last_run_ended_and_when_one_succeeded(
+def test_a_textfile_has_the_last_exit_code_and_the_last_success(
     embedded: Deployment, album: dict[Path, bytes], tmp_path: Path
 ) -> None:
     (tmp_path / "prom").mkdir()
@@ -48,7 +48,7 @@ def test_a_textfile_says_how_the_last_run_ended_and_when_one_succeeded(
     assert [one.name for one in file.parent.iterdir()] == [file.name]
 
 
-def test_a_killed_run_leaves_a_whole_textfile_that_says_it_runs(embedded: Deployment, tmp_path: Path) -> None:
+def test_a_killed_run_leaves_a_complete_textfile_of_a_running_command(embedded: Deployment, tmp_path: Path) -> None:
     file = tmp_path / "work.prom"
     assert embedded.run("work", "--drain", "--metrics-textfile", file).code == 0
     before = series(file.read_text())

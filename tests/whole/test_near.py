@@ -51,20 +51,20 @@ def test_what_looks_the_same_is_found_until_it_is_erased(deployment: Deployment,
         "resized": picture.resize((width // 2, height // 2)),
         "cropped": picture.crop((8, 6, width - 8, height - 6)),
     }
-    asked = tmp_path / "asked.jpg"
+    query = tmp_path / "asked.jpg"
     for what, one in changed.items():
-        asked.write_bytes(jpeg(one, quality=60))
-        found = deployment.run("find", "--near", str(asked), "--user", str(USER), "--json").of("image")
+        query.write_bytes(jpeg(one, quality=60))
+        found = deployment.run("find", "--near", str(query), "--user", str(USER), "--json").of("image")
         assert [line["name"] for line in found] == ["photo-2.jpg"], what
-        assert not deployment.run("find", "--near", str(asked), "--user", OTHER, "--json").of("image")
+        assert not deployment.run("find", "--near", str(query), "--user", OTHER, "--json").of("image")
     assert refused.code == 2
-    assert deployment.run("find", "--near", str(asked)).code == 2
+    assert deployment.run("find", "--near", str(query)).code == 2
     (tmp_path / "notes.txt").write_text("no picture")
     strange = deployment.run("find", "--near", str(tmp_path / "notes.txt"), "--all-users")
     assert strange.code == 2
-    assert f"{tmp_path / 'notes.txt'}: no picture" in strange.err
-    (image,) = deployment.run("find", "--near", str(asked), "--all-users", "--json").of("image")
+    assert f"{tmp_path / 'notes.txt'}: not an image" in strange.err
+    (image,) = deployment.run("find", "--near", str(query), "--all-users", "--json").of("image")
     assert noted(deployment) == PHOTOS + 1
     assert deployment.run("erase", str(image["id"]), "--yes").code == 0
     assert noted(deployment) == PHOTOS
-    assert not deployment.run("find", "--near", str(asked), "--user", str(USER), "--json").of("image")
+    assert not deployment.run("find", "--near", str(query), "--user", str(USER), "--json").of("image")

@@ -68,11 +68,11 @@ def test_granted_roles_do_their_work_and_no_more(tmp_path: Path, postgres_url: s
 def test_policy_allows_what_uploads_workers_and_audits_ask_and_no_more(tmp_path: Path, moto_s3: S3Server) -> None:
     [policy] = blocks("docs/operations/permissions.md", "json")
     bucket = moto_s3.new_bucket()
-    asked: set[tuple[str, str]] = set()
+    requested: set[tuple[str, str]] = set()
     write_photos(tmp_path)
 
     with fault_proxy(
-        moto_s3.endpoint_url, policy=lambda method, path, _: asked.add(action(method, path, bucket))
+        moto_s3.endpoint_url, policy=lambda method, path, _: requested.add(action(method, path, bucket))
     ) as proxy:
         deployment = at(tmp_path, moto_s3.settings(bucket)).through(proxy.url)
         verify = f"verify photos --user {USER} --journal none"
@@ -84,8 +84,8 @@ def test_policy_allows_what_uploads_workers_and_audits_ask_and_no_more(tmp_path:
         for statement in json.loads(policy)["Statement"]
         for one in ([statement["Action"]] if isinstance(statement["Action"], str) else statement["Action"])
     ]
-    assert not {one for one in asked if not any(one[0] == name and fnmatch(one[1], on) for name, on in allowed)}
-    used = {name for name, on in allowed for one in asked if one[0] == name and fnmatch(one[1], on)}
+    assert not {one for one in requested if not any(one[0] == name and fnmatch(one[1], on) for name, on in allowed)}
+    used = {name for name, on in allowed for one in requested if one[0] == name and fnmatch(one[1], on)}
     # This test has no interrupted multipart upload.
     assert {name for name, _ in allowed} - used == {"s3:AbortMultipartUpload"}
 

@@ -31,7 +31,7 @@ def warnings(deployment: Deployment) -> list[str]:
     return [line["message"] for line in lines if line["level"] == "warning"]
 
 
-def test_a_run_is_told_with_its_summary(embedded: Deployment, monitor: Monitor, tmp_path: Path) -> None:
+def test_a_run_is_reported_with_its_summary(embedded: Deployment, monitor: Monitor, tmp_path: Path) -> None:
     (tmp_path / "1.jpg").write_bytes(photo(1))
     deployment = watched_by(embedded, f"{monitor.url}/key/imgctl-{{command}}?create=1")
 
@@ -57,7 +57,7 @@ def test_a_run_is_told_with_its_summary(embedded: Deployment, monitor: Monitor, 
         (("audit", "--grace", "0s"), 4),
     ],
 )
-def test_a_failure_is_told_with_its_exit_code(
+def test_a_failure_is_reported_with_its_exit_code(
     embedded: Deployment, monitor: Monitor, arguments: tuple[str, ...], code: int
 ) -> None:
     assert embedded.run("init").code == 0
@@ -79,7 +79,7 @@ def test_a_failure_is_told_with_its_exit_code(
         assert done.err.strip().splitlines()[-1] in monitor.pings[1].body
 
 
-def test_a_killed_run_is_told_to_have_begun_and_nothing_else(embedded: Deployment, monitor: Monitor) -> None:
+def test_of_a_killed_run_only_the_start_is_reported(embedded: Deployment, monitor: Monitor) -> None:
     run = watched_by(embedded, monitor.url).start("work")
     monitor.wait_for(1)
     run.kill()
@@ -109,7 +109,7 @@ def test_a_monitor_that_fails_is_tried_again_and_named_without_its_secret(
         assert "p%40ss" not in text and "p@ss" not in text
 
 
-def test_a_monitor_that_is_gone_fails_nothing(embedded: Deployment) -> None:
+def test_an_unreachable_monitor_fails_nothing(embedded: Deployment) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     deployment = watched_by(embedded, f"http://127.0.0.1:{port}/{SECRET}")

@@ -42,7 +42,7 @@ def test_checks_name_the_condition_its_consequence_and_go_on(command: str, lacki
     assert list(lacking.open_store().scan()) == []
 
 
-def test_an_upload_keeps_what_is_there_and_says_once_how(
+def test_an_upload_keeps_existing_blobs_and_reports_the_head_once(
     lacking: Deployment, album: dict[Path, bytes], request: pytest.FixtureRequest
 ) -> None:
     log = lacking.directory / "imgctl.log"
@@ -79,7 +79,7 @@ def test_what_another_run_put_since_the_promise_is_not_written_again(
     assert_whole(direct, album.values(), status=Status.PROCESSING)
 
 
-def test_an_upload_tells_people_in_its_summary(lacking: Deployment, album: dict[Path, bytes]) -> None:
-    said = lacking.run("upload", place_of(album), "--user", str(USER)).out
+def test_an_upload_reports_it_in_its_summary(lacking: Deployment, album: dict[Path, bytes]) -> None:
+    printed = lacking.run("upload", place_of(album), "--user", str(USER)).out
 
-    assert said.count("If-None-Match") == 1
+    assert printed.count("If-None-Match") == 1

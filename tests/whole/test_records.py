@@ -61,7 +61,7 @@ def test_schema_has_every_command() -> None:
     jsonschema_rs.meta.validate(schema)
 
 
-def test_records_of_every_command_are_as_the_schema_says(tmp_path: Path) -> None:
+def test_records_of_every_command_match_the_schema(tmp_path: Path) -> None:
     write_photos(tmp_path)
 
     records = every_command(at(tmp_path))
@@ -83,7 +83,7 @@ def bucket(tmp_path: Path, moto_s3: S3Server) -> Deployment:
     return deployment.with_settings(STORE_ORIGINALS_PREFIX="originals/")
 
 
-def test_records_that_only_a_bucket_has_are_as_the_schema_says(bucket: Deployment) -> None:
+def test_records_that_only_a_bucket_has_match_the_schema(bucket: Deployment) -> None:
     bucket.run("init")
     bucket.run("upload", "photos", "--user", str(USER))
     bucket.run("work", "--drain")
@@ -119,7 +119,7 @@ def _answer_for_aws() -> None:
     mock.patch.object(job, "create_copy_job", return_value=job_id).start()
 
 
-def test_records_that_only_aws_brings_about_are_as_the_schema_says(bucket: Deployment, tmp_path: Path) -> None:
+def test_records_that_only_aws_causes_match_the_schema(bucket: Deployment, tmp_path: Path) -> None:
     bucket.run("init")
     bucket.run("upload", "photos", "--user", str(USER))
     bucket.run("work", "--drain")

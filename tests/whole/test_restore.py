@@ -55,22 +55,22 @@ def _set(deployment: Deployment, image: UUID, **values: object) -> None:
 @contextmanager
 def _counted(deployment: Deployment) -> Iterator[tuple[Deployment, list[str]]]:
     """Return the deployment behind a proxy that records each restore request."""
-    asked: list[str] = []
+    requests: list[str] = []
 
     def policy(method: str, path: str, _number: int) -> Fault | None:
         if is_restore(method, path):
-            asked.append(path)
+            requests.append(path)
         return None
 
     with fault_proxy(deployment.store.endpoint_url, policy=policy) as proxy:
-        yield deployment.through(proxy.url), asked
+        yield deployment.through(proxy.url), requests
 
 
 def test_from_archived_to_readable_and_back(frozen: Frozen, album: dict[Path, bytes]) -> None:
     ids = _uploaded(frozen.deployment, album, built=True)
     archive_all(frozen.deployment)
     frozen.hold()
-    with _counted(frozen.deployment) as (deployment, asked):
+    with _counted(frozen.deployment) as (deployment, requests):
         seen = deployment.run("restore", "--status", "--json")
         _requeue(deployment, ids[:2])
         idle = deployment.run("work", "--drain", "--json")
@@ -93,7 +93,7 @@ def test_from_archived_to_readable_and_back(frozen: Frozen, album: dict[Path, by
     assert _counts(first)["requested"] == PHOTOS
     assert _counts(second) == {"restoring": PHOTOS}
     assert _counts(third) == {"restored": PHOTOS}
-    assert len(asked) == len(set(asked)) == PHOTOS
+    assert len(requests) == len(set(requests)) == PHOTOS
     assert None not in until
     assert _counts(work) == {"ready": 2}
     assert _counts(expired) == {"expired": PHOTOS}
@@ -135,12 +135,12 @@ def test_work_learns_that_an_original_is_archived_and_blames_no_image(
 def test_a_dry_run_and_a_small_budget_ask_for_nothing(frozen: Frozen, album: dict[Path, bytes]) -> None:
     _uploaded(frozen.deployment, album)
     archive_all(frozen.deployment, to=StorageClass.DEEP_ARCHIVE)
-    with _counted(frozen.deployment) as (deployment, asked):
+    with _counted(frozen.deployment) as (deployment, requests):
         dry = deployment.run("restore", *ALL, "--dry-run", "--tier", "standard", "--json")
         dear = deployment.run("restore", *ALL, "--max-usd", "0.0001", "--tier", "standard")
         swift = deployment.run("restore", *ALL, "--tier", "expedited", "--yes")
         nothing = deployment.run("restore", "--yes")
-        spent = len(asked)
+        spent = len(requests)
         cheap = deployment.run("restore", *ALL, "--max-usd", "0.01", "--limit", "3", "--json")
 
     assert dry.code == 0 and _counts(dry) == {"planned": PHOTOS}
@@ -149,7 +149,7 @@ def test_a_dry_run_and_a_small_budget_ask_for_nothing(frozen: Frozen, album: dic
     assert (dear.code, swift.code, nothing.code, spent) == (2, 2, 2, 0)
     assert "--max-usd" in dear.err
     assert "20 originals lie in DEEP_ARCHIVE, which has no expedited restore" in swift.err
-    assert cheap.code == 0 and _counts(cheap)["requested"] == 3 and len(asked) == 3
+    assert cheap.code == 0 and _counts(cheap)["requested"] == 3 and len(requests) == 3
 
 
 def test_for_good_is_moved_once_restored_and_asked_for_before(frozen: Frozen, album: dict[Path, bytes]) -> None:
@@ -168,7 +168,7 @@ def test_for_good_is_moved_once_restored_and_asked_for_before(frozen: Frozen, al
     assert [image.storage_class for image in deployment.images()[:3]] == ["STANDARD", "STANDARD", None]
 
 
-def test_what_the_store_lacks_and_ids_of_no_row_are_told(frozen: Frozen, album: dict[Path, bytes]) -> None:
+def test_missing_blobs_and_ids_without_rows_are_reported(frozen: Frozen, album: dict[Path, bytes]) -> None:
     deployment = frozen.deployment
     ids = _uploaded(deployment, album)
     archive_all(deployment)
@@ -285,14 +285,14 @@ def test_a_plan_is_what_a_dry_run_shows(embedded: Deployment, album: dict[Path, 
     assert again.code == 2
 
 
-def test_an_applied_plan_asks_for_what_it_says_and_refuses_what_drifted(
+def test_an_applied_plan_requests_its_restores_and_refuses_changed_ones(
     frozen: Frozen, album: dict[Path, bytes]
 ) -> None:
     ids = _uploaded(frozen.deployment, album)
     archive_all(frozen.deployment)
     frozen.hold()
     file = frozen.deployment.directory / "plan.jsonl"
-    with _counted(frozen.deployment) as (deployment, asked):
+    with _counted(frozen.deployment) as (deployment, requests):
         deployment.run("restore", *ALL, "--permanent", "--plan", file)
         first, key = deployment.images()[0], deployment.images()[1].original_key or ""
         _set(deployment, first.id, status=Status.FAILED)
@@ -306,7 +306,7 @@ def test_an_applied_plan_asks_for_what_it_says_and_refuses_what_drifted(
     fates = {str(one["id"]): one["fate"] for one in drifted.of("action")}
     assert [result.code for result in (drifted, under_way, moved, again)] == [3] * 4
     assert fates == {str(image): "refused" if image in ids[:2] else "done" for image in ids}
-    assert len(asked) == PHOTOS - 2
+    assert len(requests) == PHOTOS - 2
     assert under_way.summary["already"] == PHOTOS - 2
     assert moved.summary["done"] == PHOTOS - 2
     assert again.summary["already"] == PHOTOS - 2

@@ -94,10 +94,10 @@ def test_a_killed_restore_from_a_bucket_is_finished_by_the_next(frozen: Frozen, 
     rounds = KILLS // 2 + half
     _stock(deployment, rounds)
     frozen.hold()
-    asked: Counter[str] = Counter()
+    requests: Counter[str] = Counter()
 
     def counting(method: str, path: str, _number: int) -> None:
-        asked[path] += is_restore(method, path)
+        requests[path] += is_restore(method, path)
 
     # Behind the killing proxy: a request that a killed run had begun to send did not reach the store.
     with fault_proxy(deployment.store.endpoint_url, policy=counting) as proxy:
@@ -110,7 +110,7 @@ def test_a_killed_restore_from_a_bucket_is_finished_by_the_next(frozen: Frozen, 
     seen = deployment.run("restore", "--status", "--json")
 
     assert seen.summary["restored"] == rounds * PHOTOS
-    assert {count for path, count in asked.items() if count} == {1}
+    assert {count for path, count in requests.items() if count} == {1}
     _assert_rows_say_what_the_store_says(deployment)
 
 

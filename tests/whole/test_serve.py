@@ -58,7 +58,7 @@ def send(url: str, data: bytes, *, client: httpx.Client | None = None) -> httpx.
         pause.wait(0.2)
 
 
-def test_the_port_for_metrics_says_what_waits_for_workers(embedded: Deployment) -> None:
+def test_the_metrics_port_has_the_backlog(embedded: Deployment) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     run = embedded.start(*SERVE, "--metrics-port", str(port))
@@ -123,11 +123,11 @@ def _killed_at_a_put(servers: Deployment, data: bytes, fault: Fault) -> None:
         url = address(run)
         running.append(run)
         with ThreadPoolExecutor(1) as threads:
-            asked = threads.submit(httpx.post, f"{url}/images?user_id={USER}", content=data, timeout=60)
+            upload = threads.submit(httpx.post, f"{url}/images?user_id={USER}", content=data, timeout=60)
             while not proxy.faults.total():
                 run.process.join(0.001)
             run.kill()
-            assert asked.exception() is not None
+            assert upload.exception() is not None
         run.process.join()
 
 
@@ -254,7 +254,7 @@ def test_several_processes_serve_one_port_and_one_that_dies_is_replaced(embedded
     assert_whole(embedded, contents, status=Status.PROCESSING)
 
 
-def test_a_process_that_dies_while_the_catalog_is_away_is_replaced_once_it_is_back(
+def test_a_process_that_dies_while_the_catalog_is_unreachable_is_replaced_later(
     servers: Deployment, tmp_path: Path
 ) -> None:
     log = tmp_path / "serve.log"

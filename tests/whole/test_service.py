@@ -21,7 +21,7 @@ def watch(seconds: float) -> None:
     [(("work",), 0), (("serve", "--port", "0"), 0), (("serve", "--port", "0", "--processes", "2"), 0)],
     ids=["work", "serve", "serve with processes"],
 )
-def test_service_says_that_it_is_ready_alive_and_stopping(
+def test_service_notifies_that_it_is_ready_alive_and_stopping(
     embedded: Deployment, arguments: tuple[str, ...], code: int
 ) -> None:
     assert embedded.run("init").code == 0
@@ -32,15 +32,15 @@ def test_service_says_that_it_is_ready_alive_and_stopping(
         service = embedded.in_environment(NOTIFY_SOCKET=address.replace("\0", "@"))
         service = service.with_settings(WORK_POLL="100ms")
         run = service.start(*arguments, before=partial(watch, 0.3))
-        heard: list[bytes] = []
-        while heard.count(b"WATCHDOG=1") < 2 or b"READY=1" not in heard:
-            heard.append(manager.recv(100))
+        received: list[bytes] = []
+        while received.count(b"WATCHDOG=1") < 2 or b"READY=1" not in received:
+            received.append(manager.recv(100))
 
         os.kill(run.process.pid or 0, signal.SIGTERM)
-        while b"STOPPING=1" not in heard:
-            heard.append(manager.recv(100))
+        while b"STOPPING=1" not in received:
+            received.append(manager.recv(100))
         assert run.wait().code == code
 
 
-def test_socket_that_nobody_reads_ends_nothing(embedded: Deployment) -> None:
+def test_socket_without_a_reader_ends_nothing(embedded: Deployment) -> None:
     assert embedded.in_environment(NOTIFY_SOCKET="/nowhere/notify").run("work", "--drain").code == 0

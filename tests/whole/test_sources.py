@@ -48,7 +48,7 @@ class Old:
         url = f"s3://{self.bucket}/{prefix}".rstrip("/")
         return deployment.with_settings(SOURCE_OLD_URL=url, SOURCE_OLD_ENDPOINT_URL=self.url)
 
-    def asked(self) -> tuple[int, int]:
+    def requested(self) -> tuple[int, int]:
         """Return the numbers of listing pages and objects requested since the last call."""
         pages = sum("list-type=2" in one for one in self.requests)
         gets = sum(one.startswith("GET") and "list-type=2" not in one for one in self.requests)
@@ -80,14 +80,14 @@ def test_a_bucket_is_uploaded_by_one_listing_and_one_get_an_object(
     deployment = old.of(servers)
 
     first = deployment.run(*UPLOAD, "source:old")
-    asked_first = old.asked()
+    requested_first = old.requested()
     again = deployment.run(*UPLOAD, "source:old")
 
     assert (first.code, first.summary["uploaded"], first.summary["present"]) == (0, 20, 2), first.err
     assert (again.code, again.summary["uploaded"], again.summary["present"]) == (0, 0, 22)
-    pages = asked_first[0]
-    assert asked_first == (pages, 22)
-    assert old.asked() == (pages, 0)
+    pages = requested_first[0]
+    assert requested_first == (pages, 22)
+    assert old.requested() == (pages, 0)
     assert_whole(servers, album.values(), status=Status.PROCESSING)
     assert sorted(str(one["path"]) for one in first.of("file")) == sorted(f"source:old/{key}" for key in keys_of(album))
 
@@ -102,7 +102,7 @@ def test_a_changed_object_is_read_again_and_the_others_are_not(servers: Deployme
     again = deployment.run(*UPLOAD, "source:old")
 
     assert (again.code, again.summary["uploaded"], again.summary["present"]) == (0, 1, 4), again.err
-    assert old.asked()[1] == 1
+    assert old.requested()[1] == 1
 
 
 def test_a_list_and_a_manifest_may_name_objects(servers: Deployment, old: Old, tmp_path: Path) -> None:
@@ -120,7 +120,7 @@ def test_a_list_and_a_manifest_may_name_objects(servers: Deployment, old: Old, t
     assert [image.caption for image in servers.images()] == [None, "The pier"]
 
 
-def test_all_that_a_manifest_says_of_an_object_counts(embedded: Deployment, old: Old, tmp_path: Path) -> None:
+def test_all_values_of_a_manifest_apply_to_an_object(embedded: Deployment, old: Old, tmp_path: Path) -> None:
     old.put({f"a/{number}.jpg": photo(number) for number in range(2)})
     digest = hashlib.sha256(photo(0)).hexdigest()
     lines = "".join(f"source:old/a/{number}.jpg,{USER},2001-02-03T04:05:06Z,{digest}\n" for number in range(2))
@@ -163,7 +163,7 @@ def test_what_describes_a_listed_object_is_found(embedded: Deployment, old: Old,
     assert {image.caption for image in embedded.images()} == {"The pier", "A boat"}
 
 
-def test_a_listed_member_of_an_archive_says_how_to_go_on(embedded: Deployment, tmp_path: Path) -> None:
+def test_a_listed_member_of_an_archive_has_a_hint(embedded: Deployment, tmp_path: Path) -> None:
     file = zipped(tmp_path / "a.zip", [("in/a.jpg", photo(1)), ("in/b.jpg", b"\xff\xd8 cut off")])
 
     first = embedded.run(*UPLOAD, file, "--failed-out", tmp_path / "again")
@@ -320,20 +320,20 @@ def test_a_bucket_ends_as_the_same_tree_in_a_directory(
             SOURCE_OLD_URL=f"s3://{bucket}/in", SOURCE_OLD_ENDPOINT_URL=proxy.url
         )
         found = told(there, "source:old")
-        pages, asked = len(requests), Counter(one for one in requests if "list-type=2" not in one)
+        pages, requested = len(requests), Counter(one for one in requests if "list-type=2" not in one)
         answered = {unquote(one): count for one, count in proxy.response_bytes.items() if "list-type=2" not in one}
         requests.clear()
         assert told(there, "source:old") == wanted
 
     # An empty object is read again: it fails until it has content.
     assert [one for one in requests if "list-type=2" not in one] == [f"GET /{bucket}/in/empty.jpg"]
-    pages -= sum(asked.values())
+    pages -= sum(requested.values())
     assert sum("list-type=2" in one for one in requests) <= pages
     assert found == wanted
-    assert set(asked.values()) == {1}
+    assert set(requested.values()) == {1}
     sizes = {f"GET /{bucket}/in/{name}": len(data) for name, data in files_of(tmp_path / "tree")}
-    assert answered == {unquote(one): sizes[unquote(one)] for one in asked}
-    assert sum(asked.values()) == sum(
+    assert answered == {unquote(one): sizes[unquote(one)] for one in requested}
+    assert sum(requested.values()) == sum(
         one[3] is not None or one[2] in {"not_an_image", "sidecar", "empty"} for one in wanted[1]
     )
 
@@ -396,7 +396,7 @@ def test_each_byte_of_a_source_is_read_once_and_of_a_packed_tar_once_more_for_si
     assert {image.caption for image in deployment.images()} == {"The pier"}
 
 
-def test_a_manifest_may_name_urls_and_what_signs_them_is_told_to_nobody(
+def test_a_manifest_may_name_urls_and_their_signatures_are_never_printed(
     embedded: Deployment, seaweed: S3Server, tmp_path: Path
 ) -> None:
     bucket = seaweed.new_bucket()

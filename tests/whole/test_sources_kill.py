@@ -53,11 +53,11 @@ class Watch:
     bucket: str
     chosen: int
     running: list[Run] = field(default_factory=list)
-    asked: Counter[str] = field(default_factory=Counter)
+    requested: Counter[str] = field(default_factory=Counter)
 
     def __call__(self, _method: str, path: str, number: int) -> Fault | None:
         if path.startswith(f"/{self.bucket}/") and "list-type=2" not in path:
-            self.asked[path] += 1
+            self.requested[path] += 1
         if not self.running or number < self.chosen:
             return None
         self.running[0].kill()
@@ -79,13 +79,13 @@ def test_a_killed_upload_from_a_bucket_is_finished_by_the_next(
             kill_when(watch.running[0], lambda: False)
             assert watch.running.pop().process.exitcode == -9
             known, safe = journaled(servers, number), confirmed(servers, user)
-            watch.asked.clear()
+            watch.requested.clear()
             again = deployment.run(*command)
 
         assert again.code == 0, again.err
         # Files in the journal were safe and are not read again; the second run reads nothing twice.
         assert known <= safe
-        assert (watch.asked.total(), max(watch.asked.values(), default=1)) == (PHOTOS - known, 1)
+        assert (watch.requested.total(), max(watch.requested.values(), default=1)) == (PHOTOS - known, 1)
 
     assert_whole(servers, FILES.values(), status=Status.PROCESSING, users=KILLS)
 

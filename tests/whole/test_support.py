@@ -56,7 +56,7 @@ def archive(deployment: Deployment, image: Image) -> None:
     write(deployment, image, storage_class=StorageClass.GLACIER.value)
 
 
-def test_show_tells_of_row_blobs_history_cost_and_what_to_do(either: Deployment) -> None:
+def test_show_prints_row_blobs_history_cost_and_next_step(either: Deployment) -> None:
     image = either.images()[0]
 
     shown = either.run("show", str(image.id), "--json")
@@ -140,7 +140,7 @@ def test_a_cdn_link_names_the_recipe_and_an_original_is_signed_all_the_same(fill
     assert filled.run("url", str(image.id), "--cdn").code == 2
 
 
-def test_an_archived_original_says_what_to_do(embedded: Deployment, tmp_path: Path) -> None:
+def test_an_archived_original_has_a_next_step(embedded: Deployment, tmp_path: Path) -> None:
     (tmp_path / "one.jpg").write_bytes(photo(1))
     embedded.run("upload", tmp_path / "one.jpg", "--user", str(USER))
     [image] = embedded.images()
@@ -260,9 +260,9 @@ def test_stats_add_up(embedded: Deployment, album: dict[Path, bytes]) -> None:
     assert embedded.run("stats").out.split()[:2] == ["IMAGES", "BYTES"]
 
 
-def found(deployment: Deployment, *asked: str | Path) -> list[str]:
+def found(deployment: Deployment, *arguments: str | Path) -> list[str]:
     """Return the names of the images that `imgctl find` prints."""
-    result = deployment.run("find", *asked, "--json")
+    result = deployment.run("find", *arguments, "--json")
     assert result.code == 0, result.err
     return sorted(str(one["name"]) for one in result.of("image"))
 

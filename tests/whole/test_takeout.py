@@ -14,26 +14,26 @@ from tests.whole.test_sources import tarred, zipped
 UPLOAD = ("--user", str(USER), "--json")
 
 
-def assert_told(deployment: Deployment, told: list[Told]) -> None:
+def assert_described(deployment: Deployment, described: list[Told]) -> None:
     """Assert that every photo's row has the values of its sidecar."""
     rows = {image.sha256: image for image in deployment.images()}
-    found = [(one, rows[sha256(one.content).digest()]) for one in told]
-    assert [replace(one, caption=row.caption, taken_at=row.taken_at) for one, row in found] == told
+    found = [(one, rows[sha256(one.content).digest()]) for one in described]
+    assert [replace(one, caption=row.caption, taken_at=row.taken_at) for one, row in found] == described
 
 
 def test_every_photo_has_the_date_and_the_caption_of_its_json(embedded: Deployment, tmp_path: Path) -> None:
-    told = write_takeout(tmp_path / "export")
+    described = write_takeout(tmp_path / "export")
 
     uploaded = embedded.run("upload", tmp_path / "export", *UPLOAD)
 
-    assert (uploaded.code, uploaded.summary["uploaded"], uploaded.summary["present"]) == (0, len(told), IN_ALBUM)
+    assert (uploaded.code, uploaded.summary["uploaded"], uploaded.summary["present"]) == (0, len(described), IN_ALBUM)
     assert len(TAKEOUT) >= 40
-    assert_told(embedded, told)
+    assert_described(embedded, described)
 
 
 @pytest.mark.parametrize("kind", ["zip", "tgz"])
 def test_the_parts_of_an_export_are_one_tree(embedded: Deployment, tmp_path: Path, kind: str) -> None:
-    told = write_takeout(tmp_path / "export")
+    described = write_takeout(tmp_path / "export")
     files = [
         (str(path.relative_to(tmp_path / "export")), path.read_bytes())
         for path in sorted((tmp_path / "export").rglob("*"))
@@ -47,9 +47,9 @@ def test_the_parts_of_an_export_are_one_tree(embedded: Deployment, tmp_path: Pat
     uploaded = embedded.run("upload", *archives, *UPLOAD)
     verified = embedded.run("verify", *archives, *UPLOAD, "--list-safe", tmp_path / "may-go")
 
-    assert (uploaded.code, uploaded.summary["uploaded"]) == (0, len(told)), uploaded.err
-    assert_told(embedded, told)
-    assert (verified.code, verified.summary["safe"]) == (0, len(told) + IN_ALBUM), verified.err
+    assert (uploaded.code, uploaded.summary["uploaded"]) == (0, len(described)), uploaded.err
+    assert_described(embedded, described)
+    assert (verified.code, verified.summary["safe"]) == (0, len(described) + IN_ALBUM), verified.err
     assert sorted((tmp_path / "may-go").read_text().split()) == [str(one) for one in archives]
 
 

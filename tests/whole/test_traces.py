@@ -129,7 +129,7 @@ def test_a_request_belongs_to_its_callers_trace(embedded: Deployment, collector:
     assert len({line["trace_id"] for line in access[:2]}) == 2
 
 
-def test_nothing_of_it_is_imported_where_nobody_asks(embedded: Deployment, tmp_path: Path) -> None:
+def test_nothing_of_it_is_imported_unless_enabled(embedded: Deployment, tmp_path: Path) -> None:
     (tmp_path / "1.jpg").write_bytes(photo(1))
     code = (
         "import sys\nfrom imgctl.cli.main import run\n"

@@ -81,7 +81,7 @@ def test_originals_move_and_their_rows_say_so(place: Deployment) -> None:
     assert [len(data) for data in contents] == [blob.size for blob in originals(place)]
 
 
-def test_each_original_that_stays_says_why(place: Deployment) -> None:
+def test_each_original_that_stays_has_a_reason(place: Deployment) -> None:
     rows = stock(place, 12)
     store = place.open_store()
     change(place, rows[0], status=Status.PROCESSING)
@@ -115,9 +115,9 @@ def test_each_original_that_stays_says_why(place: Deployment) -> None:
         assert result.code == 0, result.err
         assert reasons(result) == {str(image): reason for image, reason in expected.items()}
         counted = {**Counter(expected.values()), "colder": 1} if result is looked else Counter(expected.values())
-        told = result.summary["reasons"]
-        assert isinstance(told, dict)
-        assert {reason: one["originals"] for reason, one in told.items()} == dict(counted)
+        counts = result.summary["reasons"]
+        assert isinstance(counts, dict)
+        assert {reason: one["originals"] for reason, one in counts.items()} == dict(counted)
         assert "2 variant missing (600 KiB)" in result.err and "1 below break even (1000 B)" in result.err
     assert (looked.summary["planned"], looked.summary["moved"], acted.summary["moved"]) == (2, 0, 2)
     # An original archived by another program is unreadable, and its row is corrected.
@@ -238,7 +238,7 @@ def test_what_belongs_to_an_original_survives(on_moto: Deployment, moto_s3: S3Se
 
 
 @pytest.mark.parametrize("deletes", [False, True])
-def test_old_versions_are_told_and_deleted_only_when_asked(
+def test_old_versions_are_reported_and_deleted_only_with_the_option(
     on_moto: Deployment, moto_s3: S3Server, deletes: bool
 ) -> None:
     client, bucket = moto_s3.client(), on_moto.store.url.removeprefix("s3://")
@@ -260,7 +260,7 @@ def test_old_versions_are_told_and_deleted_only_when_asked(
     assert (result.of("estimate")[0]["old_versions_per_month"] == "0") is deletes
 
 
-def test_old_versions_of_a_held_user_stay_and_the_reason_is_told(on_moto: Deployment, moto_s3: S3Server) -> None:
+def test_old_versions_of_a_held_user_stay_with_the_reason(on_moto: Deployment, moto_s3: S3Server) -> None:
     client, bucket = moto_s3.client(), on_moto.store.url.removeprefix("s3://")
     client.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
     held = UUID(int=4711)
@@ -331,7 +331,7 @@ def test_requests_that_the_bucket_throttles_are_retried(on_moto: Deployment) -> 
     assert set(moves.values()) == {2}
 
 
-def test_a_plan_does_exactly_what_it_says(place: Deployment) -> None:
+def test_a_plan_runs_exactly_its_actions(place: Deployment) -> None:
     stock(place, 4)
     file = place.directory / "moves.jsonl"
 
@@ -376,7 +376,7 @@ def test_a_plan_refuses_by_name_what_drifted(place: Deployment) -> None:
     assert classes(place) == [(None, "STANDARD")] * 4 + [("GLACIER", "GLACIER")] * 2
 
 
-def test_a_bill_in_a_plan_is_told_before_it_is_applied(on_moto: Deployment) -> None:
+def test_a_bill_in_a_plan_is_shown_before_it_is_applied(on_moto: Deployment) -> None:
     stock(on_moto, 1)
     file = on_moto.directory / "moves.jsonl"
     on_moto.run(*GLACIER, "--plan", file)

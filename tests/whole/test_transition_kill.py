@@ -30,11 +30,11 @@ def listed(deployment: Deployment) -> list[Blob]:
 def assert_unreadable_only_where_said(deployment: Deployment) -> None:
     """Assert that the row of every archived original has its class."""
     rows = deployment.images()
-    said = {image.original_key for image in rows if is_archived(image.storage_class)}
+    archived = {image.original_key for image in rows if is_archived(image.storage_class)}
     blobs = listed(deployment)
 
     assert len(blobs) == len(rows)
-    assert {blob.key for blob in blobs if is_archived(blob.storage_class)} <= said
+    assert {blob.key for blob in blobs if is_archived(blob.storage_class)} <= archived
 
 
 def assert_moved(deployment: Deployment) -> None:

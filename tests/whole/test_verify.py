@@ -196,13 +196,13 @@ def test_objects_that_the_journal_knows_by_their_etag_are_not_read_again(
     deployment = old.of(servers)
     assert deployment.run("upload", "source:old", *OWNER).code == 0
     old.put({"0/0.jpg": photo(99)})
-    old.asked()
+    old.requested()
 
     found = deployment.run("verify", "source:old", *OWNER, "--json")
-    asked = old.asked()
+    requested = old.requested()
     anew = deployment.run("verify", "source:old", *OWNER, "--json", "--journal", "none")
 
     assert (found.code, found.summary["reasons"]) == (4, {"by_journal": 21, "missing": 1})
-    assert asked[1] == 1
+    assert requested[1] == 1
     assert (anew.code, anew.summary["reasons"]) == (4, {"by_etag": 21, "missing": 1})
-    assert old.asked()[1] == 22
+    assert old.requested()[1] == 22

@@ -25,14 +25,14 @@ def _culprit_and_others(deployment: Deployment, key: str | None) -> tuple[Image,
 
 
 @pytest.mark.parametrize(
-    ("number", "said"),
+    ("number", "message"),
     [
         (signal.SIGKILL, "rendering killed by signal 9 (SIGKILL): out of memory?"),
         (signal.SIGSEGV, "rendering crashed (SIGSEGV)"),
     ],
 )
 def test_a_picture_that_kills_its_process_is_blamed_alone(
-    servers: Deployment, album: dict[Path, bytes], number: int, said: str
+    servers: Deployment, album: dict[Path, bytes], number: int, message: str
 ) -> None:
     servers.run(*UPLOAD, place_of(album))
     poison = servers.images()[10].original_key or ""
@@ -48,7 +48,7 @@ def test_a_picture_that_kills_its_process_is_blamed_alone(
         outcomes = work_in_one_child(far, replace(order_for(far), max_attempts=2))
 
     culprit, others = _culprit_and_others(servers, poison)
-    assert (culprit.status, culprit.error) == (Status.FAILED, f"gave up after 2 attempts: {said}")
+    assert (culprit.status, culprit.error) == (Status.FAILED, f"gave up after 2 attempts: {message}")
     # A death costs an attempt; another attempt, alone, identifies the harmful picture of a batch.
     assert culprit.attempts == 2
     assert proxy.faults["GET"] == 3
@@ -57,14 +57,14 @@ def test_a_picture_that_kills_its_process_is_blamed_alone(
 
 
 @pytest.mark.parametrize(
-    ("picture", "timeout_seconds", "said"),
+    ("picture", "timeout_seconds", "message"),
     [
         pytest.param(vast_png(10_000), 3, "rendering took longer than its time limit", id="hangs"),
         pytest.param(vast_png(8_500, interlaced=True), 60, "memory", id="fills-memory"),
     ],
 )
 def test_a_picture_that_hangs_or_takes_too_much_is_blamed_alone(
-    embedded: Deployment, album: dict[Path, bytes], picture: bytes, timeout_seconds: float, said: str
+    embedded: Deployment, album: dict[Path, bytes], picture: bytes, timeout_seconds: float, message: str
 ) -> None:
     (place_of(album) / "1" / "vast.png").write_bytes(picture)
     embedded.run(*UPLOAD, place_of(album))
@@ -75,7 +75,7 @@ def test_a_picture_that_hangs_or_takes_too_much_is_blamed_alone(
 
     culprit, others = _culprit_and_others(embedded, vast.original_key)
     assert (culprit.status, culprit.attempts) == (Status.FAILED, 1)
-    assert said in (culprit.error or "")
+    assert message in (culprit.error or "")
     assert {(image.status, image.attempts, image.error) for image in others} == {(Status.READY, 1, None)}
 
 

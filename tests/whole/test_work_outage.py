@@ -26,7 +26,7 @@ def _without_retries(deployment: Deployment, endpoint_url: str) -> Deployment:
     return replace(far, store=replace(far.store, retries=0))
 
 
-def test_a_store_that_is_away_for_a_while_burns_no_attempt(servers: Deployment, album: dict[Path, bytes]) -> None:
+def test_an_outage_of_the_store_costs_no_attempt(servers: Deployment, album: dict[Path, bytes]) -> None:
     servers.run(*UPLOAD, place_of(album))
 
     def policy(_method: str, _path: str, number: int) -> Fault | None:
