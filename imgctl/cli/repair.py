@@ -20,6 +20,7 @@ from imgctl.ops.parts import Parts, open_parts
 from imgctl.ops.repair.order import Fate, Outcome, RepairOrder
 from imgctl.ops.repair.start import audited, repair_all
 from imgctl.ops.repair.trash import undelete
+from imgctl.ops.rows import BadId
 from imgctl.ops.tally import Tally
 from imgctl.units import counts_of
 
@@ -97,25 +98,28 @@ def command(session: Session, args: Args) -> ExitCode:
             variants_prefix=store.variants_prefix,
         )
         tally = Tally(Fate)
-        with _findings(run, parts, args) as source:
+        with _findings(run, parts, args) as (source, bad):
             for outcome in repair_all(source, order, parts, scope=args.scope, plan=args.plan, stop=run.stop):
                 tally.count(outcome.fate)
                 _show(run, outcome)
-        return _conclude(run, tally, apply=order.apply, planned=args.plan)
+        return _conclude(run, tally, apply=order.apply, planned=args.plan, bad=len(bad))
 
 
 @contextmanager
-def _findings(run: Running, parts: Parts, args: Args) -> Iterator[FindingsFile]:
-    """Yield the findings as a file that can be read twice; those of a pipe or an audit go to a temporary file."""
+def _findings(run: Running, parts: Parts, args: Args) -> Iterator[tuple[FindingsFile, list[BadId]]]:
+    """Yield the findings as a file that can be read twice, and the lines of --ids-from that name no image.
+
+    The findings of a pipe or an audit go to a temporary file.
+    """
     if args.findings and args.has_scope:
         raise UsageError("FINDINGS and a scope exclude each other", hint="leave one of them out")
     if args.id and args.ids_from:
         raise UsageError("--id and --ids-from exclude each other", hint="list all of them in the file")
     if args.findings == "-":
         with stdin_file() as file:
-            yield FindingsFile(file=file)
+            yield FindingsFile(file=file), []
     elif args.findings:
-        yield FindingsFile(file=Path(args.findings))
+        yield FindingsFile(file=Path(args.findings)), []
     else:
         with args.chosen() as chosen:
             order = AuditOrder(
@@ -126,7 +130,7 @@ def _findings(run: Running, parts: Parts, args: Args) -> Iterator[FindingsFile]:
             )
             with audited(parts, order, stop=run.stop) as (file, bad):
                 run.say_bad(bad)
-                yield file
+                yield file, bad
 
 
 def _grace(args: Args) -> timedelta:
@@ -159,21 +163,21 @@ def _undelete(run: Running, parts: Parts, day: str | None, *, apply: bool) -> Ex
         run.item({"type": "undelete", **about, "detail": one.detail or None}, failed=failed, size=one.bytes, line=line)
         if not failed:
             run.session.text(f"{one.fate:<8}  {one.key or one.trashed}")
-    return _conclude(run, tally, apply=apply, planned=None)
+    return _conclude(run, tally, apply=apply, planned=None, bad=0)
 
 
-def _conclude(run: Running, tally: Tally[Fate], *, apply: bool, planned: Path | None) -> ExitCode:
+def _conclude(run: Running, tally: Tally[Fate], *, apply: bool, planned: Path | None, bad: int) -> ExitCode:
     """Print the counts by fate, and the next step."""
     named = {Fate.PLANNED: "would be repaired", Fate.MENDED: "repaired"}
     sentence = counts_of(tally.fates, named=named, none="nothing to repair")
-    run.session.summary(tally.fates, sentence, applied=apply)
+    run.session.summary(tally.fates, sentence, applied=apply, bad_ids=bad)
     if planned and run.stop.is_set():
         run.say_unwritten(planned)
     elif planned:
         run.session.note(f"imgctl apply {planned} --yes does it")
     elif tally.of(Fate.PLANNED):
         run.session.note("nothing was changed: --apply does it")
-    return run.exit_code(partly=tally.of(Fate.FAILED, Fate.DRIFTED) > 0)
+    return run.exit_code(partly=bad + tally.of(Fate.FAILED, Fate.DRIFTED) > 0)
 
 
 def _day(text: str) -> str | None:

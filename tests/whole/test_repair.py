@@ -49,6 +49,17 @@ def test_an_audit_is_mended_and_what_was_requeued_is_built(deployment: Deploymen
     assert deployment.run("audit", "--grace", "0s").code == 0
 
 
+def test_lines_that_name_no_image_are_told(embedded: Deployment, album: dict[Path, bytes]) -> None:
+    embedded.run("upload", place_of(album), "--user", str(USER))
+    wanted = embedded.directory / "wanted.txt"
+    wanted.write_text(f"{embedded.images()[0].id}\n{new_id(THEN)}\nnothing\n")
+
+    result = embedded.run("repair", "--ids-from", wanted, "--json")
+
+    assert (result.code, result.summary["bad_ids"]) == (3, 2), result.err
+    assert f"{wanted}:3" in result.err
+
+
 def test_the_command_that_show_names_mends_the_image(embedded: Deployment, album: dict[Path, bytes]) -> None:
     embedded.run("upload", place_of(album), "--user", str(USER))
     embedded.run("work", "--drain")

@@ -283,6 +283,20 @@ def test_a_plan_is_what_a_dry_run_shows(embedded: Deployment, album: dict[Path, 
     assert {(one["do"], one["tier"], one["days"]) for one in actions} == {("restore", "BULK", 3)}
     assert {blob.restored_until for blob in originals(embedded)} == {None}
     assert again.code == 2
+    assert f"imgctl apply {file} --yes" in result.err
+
+
+def test_a_restore_that_is_stopped_while_it_looks_asks_nobody_to_agree(
+    frozen: Frozen, album: dict[Path, bytes]
+) -> None:
+    _uploaded(frozen.deployment, album)
+    archive_all(frozen.deployment)
+
+    result = frozen.deployment.run("restore", *ALL, "--max-duration", "0s", "--json")
+
+    assert result.code == 3, result.err
+    assert "nothing was requested" in result.err
+    assert _counts(result) == {}
 
 
 def test_an_applied_plan_requests_its_restores_and_refuses_changed_ones(

@@ -119,7 +119,10 @@ def _restore(run: Running, job: RestoreJob, args: Args) -> ExitCode:
     cost = job.survey()
     _say_bad(run, job.found)
     _say_cost(run, job, cost)
-    job.check_agreed(cost, yes=args.yes)
+    if run.stop.is_set():
+        run.say("stopped before everything was checked: nothing was requested", always=True)
+    else:
+        job.check_agreed(cost, yes=args.yes)
     run.progress.expect(job.found.states.whole.objects)
     for one in job.outcomes(cost, plan=args.plan, waits=args.wait):
         if isinstance(one, Round):
@@ -140,6 +143,8 @@ def _restore(run: Running, job: RestoreJob, args: Args) -> ExitCode:
         run.session.note(f"{count_of(job.restoring, 'original')} restoring; {then}, --wait waits for it")
     if args.plan and run.stop.is_set():
         run.say_unwritten(args.plan)
+    elif args.plan:
+        run.session.note(f"imgctl apply {args.plan} --yes does it")
     undone = tally.of(Fate.FAILED, Fate.MISSING, Fate.CHANGED, Fate.LEFT) > 0
     return run.exit_code(partly=undone or bool(job.found.bad))
 
