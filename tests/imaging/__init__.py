@@ -1,1 +1,1 @@
-"""Proofs that pictures come out upright, in the right colours, and without what they should not carry."""
+"""Tests that variants are upright, have the right colours, and contain no metadata."""

@@ -15,7 +15,7 @@ XMP_UUID = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Says:
-    """What a file is to say: EXIF by its entries, blocks as bytes, a PNG's texts, and a quarter turn of its container's."""
+    """The metadata of a file: EXIF entries, blocks as bytes, a PNG's texts, and a quarter turn in its container."""
 
     primary: tuple[Entry, ...] = ()
     exif: tuple[Entry, ...] = ()
@@ -27,7 +27,7 @@ class Says:
 
     @property
     def block(self) -> bytes:
-        """The EXIF block, empty where it would say nothing."""
+        """The EXIF block; empty without entries."""
         return tiff(self.primary, self.exif) if self.primary or self.exif else b""
 
 
@@ -42,7 +42,7 @@ def short_entry(tag: int, value: int) -> Entry:
 def tiff(
     primary: tuple[Entry, ...], exif: tuple[Entry, ...] = (), *, big: bool = False, pixels: int = 0, pointer: int = 4
 ) -> bytes:
-    """A TIFF structure whose directories lie behind its pixels, as libtiff writes it; `pointer` is the type of the EXIF one."""
+    """A TIFF structure with its directories after its pixels, like libtiff's; `pointer` is the type of the EXIF one."""
     number = "Q" if big else "I"
     at = (16 if big else 8) + pixels
     tail = b""
@@ -100,7 +100,7 @@ def profile(name: str, data: bytes) -> bytes:
 
 
 def png(says: Says, *, raw_profile: bool = False) -> bytes:
-    """Pixels in chunks of 8 KiB, as libpng writes them, and all metadata behind them."""
+    """Pixels in chunks of 8 KiB, as libpng writes them, with all metadata after them."""
     parts = [chunk(b"IHDR", struct.pack(">II", WIDTH, HEIGHT) + b"\x08\2\0\0\0")]
     parts += [chunk(b"IDAT", bytes(8192)) for _ in range(-(-says.pixels // 8192))]
     if says.block:
@@ -156,7 +156,7 @@ def full_box(kind: bytes, data: bytes, version: int = 0) -> bytes:
 
 
 def heif(says: Says, brand: bytes, *, in_meta: bool = False, tiles: int = 0) -> bytes:
-    """One picture (item 1) and the items that describe it, behind its pixels or in the box that lists them."""
+    """One picture (item 1) and its metadata items, after its pixels or in the box that lists them."""
     items = [(1, b"hvc1", b"", bytes(says.pixels))]
     items += [(number, b"hvc1", b"", b"") for number in range(4, 4 + tiles)]
     if says.block:

@@ -1,4 +1,4 @@
-"""Films of a few frames, written by PyAV, and what the test then writes into their boxes."""
+"""Films of a few frames, written by PyAV, with boxes that the tests edit."""
 
 import io
 import struct
@@ -16,7 +16,7 @@ LEFT_TOP, RIGHT_TOP, BOTTOM = (200, 40, 40), (40, 160, 40), (40, 40, 200)
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """How a film is kept: PyAV's names of the container and of the encoder, and the encoder's layout of pixels."""
+    """The format of a film: PyAV's names of container and encoder, and the encoder's pixel format."""
 
     container: str
     encoder: str
@@ -109,7 +109,7 @@ def in_moov(data: bytes, more: bytes) -> bytes:
 
 
 def apple_exif(identifier: str, *, taken: bytes = b"2021:05:01 10:00:00", offset: bytes = b"+02:00") -> bytes:
-    """The EXIF of an iPhone's picture: a date, and a maker's note that names its Live Photo."""
+    """The EXIF of an iPhone's picture: a date, and a maker's note with the identifier of its Live Photo."""
     value = identifier.encode() + b"\0"
     note = b"Apple iOS\0\0\x01MM" + struct.pack(">HHHII", 1, 0x0011, 2, len(value), 14 + 2 + 12 + 4) + bytes(4) + value
     values = ((0x9003, 2, taken + b"\0"), (0x9011, 2, offset + b"\0"), (0x927C, 7, note))

@@ -1,4 +1,4 @@
-"""XMP packets, IPTC blocks and JPEGs that carry them, written byte by byte."""
+"""XMP packets, IPTC blocks and JPEGs with them, written byte by byte."""
 
 import struct
 
@@ -33,7 +33,7 @@ def resource(number: int, data: bytes, name: bytes = b"") -> bytes:
 
 
 def exif_block(description: bytes) -> bytes:
-    """An EXIF payload of nothing but an ImageDescription."""
+    """An EXIF payload with only an ImageDescription."""
     value = description + b"\0"
     entry = struct.pack("<HHI", 0x010E, 2, len(value))
     place = value.ljust(4, b"\0") if len(value) <= 4 else struct.pack("<I", 26)
@@ -41,7 +41,7 @@ def exif_block(description: bytes) -> bytes:
 
 
 def jpeg(*, xmp: bytes = b"", iptc: bytes = b"", description: bytes = b"") -> bytes:
-    """The header of a JPEG with these segments, as far as its frame."""
+    """The header of a JPEG with these segments, up to its frame."""
     segments = [(0xE0, b"JFIF\0\x01\x02\0\0\x01\0\x01\0\0")]
     if description:
         segments.append((0xE1, b"Exif\0\0" + exif_block(description)))

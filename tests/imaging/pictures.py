@@ -1,4 +1,4 @@
-"""Pictures made on the spot, the profiles to colour them, and how far two of them are apart."""
+"""Generated pictures, colour profiles, and differences between pictures."""
 
 import io
 import struct
@@ -36,7 +36,7 @@ def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
 
 
 def opened(data: bytes) -> Image.Image:
-    """A variant decoded by Pillow, as a stranger would see it."""
+    """A variant decoded by Pillow, an independent decoder."""
     image = Image.open(io.BytesIO(data))
     image.load()
     return image
@@ -54,7 +54,7 @@ def recipe_of(kind: VariantFormat = VariantFormat.JPEG, *, edge: int = 2048, bac
 
 
 def quadrants(width: int = 96, height: int = 64) -> Image.Image:
-    """Four colours that tell every turn and mirror image from every other."""
+    """Four colours that distinguish all turns and mirror images."""
     image = Image.new("RGB", (width, height), (200, 40, 40))
     image.paste((40, 180, 60), (width // 2, 0, width, height // 2))
     image.paste((50, 60, 200), (0, height // 2, width // 2, height))
@@ -97,7 +97,7 @@ def distance(some: Image.Image, other: Image.Image) -> float:
 
 
 def in_srgb(image: Image.Image, profile: bytes) -> Image.Image:
-    """What the colours are in sRGB by LittleCMS, the reference."""
+    """The colours in sRGB by LittleCMS, the reference."""
     source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
     made = ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
     assert made is not None

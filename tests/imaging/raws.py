@@ -13,7 +13,7 @@ from tests.imaging.stills import linear
 
 SIZE = (640, 480)
 TAKEN_SECONDS = 1_619_856_000
-"""2021-05-01 08:00:00 UTC, since 1970: what raws without EXIF say of their time."""
+"""2021-05-01 08:00:00 UTC, since 1970: the time in raws without EXIF."""
 RIGHT = 6
 """The EXIF orientation of every raw here: a quarter turn to the right."""
 
@@ -64,7 +64,7 @@ def directory(entries: list[Entry], at: int) -> bytes:
 
 @cache
 def sensor(*, white: int = 65535, colours: int = 1, size: tuple[int, int] = SIZE) -> bytes:
-    """What a sensor of red and green over green and blue sees of the quadrants, in 16 bits; or three colours a pixel."""
+    """The quadrants on a sensor of red and green over green and blue, in 16 bits; or with three colours a pixel."""
     light = [round(linear(value) * white) for value in range(256)]
     picture = scene(size)
     planes = [[light[value] for value in band.tobytes()] for band in picture.split()]
@@ -77,7 +77,7 @@ def sensor(*, white: int = 65535, colours: int = 1, size: tuple[int, int] = SIZE
 
 @cache
 def preview(size: tuple[int, int] = SIZE) -> bytes:
-    """The JPEG that the camera made of the same quadrants, as its sensor lies."""
+    """The camera's JPEG of the same quadrants, in the sensor's orientation."""
     return encoded(scene(size), "JPEG")
 
 
@@ -209,7 +209,7 @@ def crw(size: tuple[int, int] = SIZE) -> bytes:
     name = heap((0x080A, b"Canon\0Canon EOS 300D DIGITAL\0"))
     edges = struct.pack("<9H", 18, *size, 1, 1, 0, 0, size[0] - 1, size[1] - 1)
     turned = struct.pack("<2If4I", *size, 1.0, 90, 8, 1, 0)
-    # Two hours east, which the last number says to be known.
+    # Two hours east; the last number marks the offset as known.
     taken = struct.pack("<IiI", TAKEN_SECONDS + 7200, 7200, 1 << 31)
     properties = heap((0x2807, name), (0x1031, edges), (0x1810, turned), (0x180E, taken))
     whole = heap((0x300A, properties), (0x2007, preview(size)), (0x2005, bytes(999)))
@@ -217,7 +217,7 @@ def crw(size: tuple[int, int] = SIZE) -> bytes:
 
 
 def cr3(size: tuple[int, int] = SIZE) -> bytes:
-    """Canon's boxes: a preview, and a track of sensor's pixels whose compression nothing here can write."""
+    """Canon's boxes: a preview, and a track of sensor pixels in a compression that no library here can write."""
     first = [
         longs(256, size[0]),
         longs(257, size[1]),
@@ -248,7 +248,7 @@ def cr3(size: tuple[int, int] = SIZE) -> bytes:
 
 
 def x3f(size: tuple[int, int] = SIZE) -> bytes:
-    """Sigma's sections: a preview, properties, and sensor's pixels whose compression nothing here can write."""
+    """Sigma's sections: a preview, properties, and sensor pixels in a compression that no library here can write."""
     head = b"FOVb" + struct.pack("<I", 0x00020003) + bytes(20) + struct.pack("<3I", *size, 90) + bytes(224)
     says = ("CAMMANUF", "SIGMA", "CAMMODEL", "SIGMA DP1", "TIME", str(TAKEN_SECONDS))
     places = [len("".join(f"{one}\0" for one in says[:at])) for at in range(len(says))]

@@ -1,4 +1,4 @@
-"""Files of the formats that scanners and painting programs write, of four colours each, made on the spot."""
+"""Generated files in formats of scanners and painting programs, of four colours each."""
 
 import io
 import struct

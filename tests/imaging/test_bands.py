@@ -1,4 +1,4 @@
-"""Only what is alpha is alpha, and a picture that would come out blank is an error."""
+"""Tests that only declared alpha is alpha, and that a picture that would become blank is an error."""
 
 import io
 import struct
@@ -34,7 +34,7 @@ def layout(photometric: int, extra: tuple[int, ...] | None, bands: int = 0, **mo
 
 
 def drawn(wanted: Layout, alpha: int = 255) -> bytes:
-    """Two squares of colour; what is not alpha holds zeros, which would make the picture vanish if it were."""
+    """Two squares of colour; the other bands hold zeros, which would make the picture vanish as alpha."""
     extra = wanted.extra or (0,) * (wanted.bands - wanted.colours)
     shown = next((at for at, what in enumerate(extra) if what in (1, 2)), None)
     scale = alpha / 255 if shown is not None and extra[shown] == 1 else 1.0
@@ -69,13 +69,13 @@ def plain(photometric: int) -> list[tuple[int, ...]]:
 def test_every_layout_of_bands_shows_its_colour_and_only_its_alpha(
     photometric: int, extra: tuple[int, ...], bits: int, planar: bool, order: str, big: bool, alpha: int
 ) -> None:
-    # More than one associated alpha is a contradiction: libtiff keeps to the first, and so does nobody else.
+    # More than one associated alpha is a contradiction: only libtiff uses the first.
     extra = tuple(2 if what == 1 and 1 in extra[:at] else what for at, what in enumerate(extra))
     extra = tuple(0 if what in (1, 2) and {1, 2}.intersection(extra[:at]) else what for at, what in enumerate(extra))
     data = drawn(layout(photometric, extra, bits=bits, planar=planar, order=order, big=big), alpha)
     see_through = alpha if {1, 2}.intersection(extra) else 255
     if see_through == 0 and 1 in extra:
-        # Nothing is left beneath: the samples were multiplied by nought.
+        # The samples were multiplied by zero, so no colour is left.
         assert shown(data) == [(255, 255, 255)] * 2
         return
     if see_through == 0:
@@ -119,7 +119,7 @@ def test_whatever_libvips_writes_shows(space: str, extra: int, format_: str, til
     photometric = {"b-w": GREY, "srgb": RGB, "cmyk": CMYK}[space]
     flat = [pyvips.Image.black(SIDE, SIDE, bands=len(one)) + list(one) for one in COLOURS[photometric]]
     image = flat[0].join(flat[1], "horizontal")
-    # libvips calls the first band behind the colour alpha, and the others nothing.
+    # libvips treats the first band after the colours as alpha, and ignores the others.
     for value in (255, 0, 0)[:extra]:
         image = image.bandjoin(value)
     wide = image * (257 if format_ == "ushort" else 1)

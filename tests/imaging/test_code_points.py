@@ -1,4 +1,4 @@
-"""Colour by code points and by profiles that cannot be followed, against values computed here."""
+"""Colour by code points and by unusable profiles, against values computed here."""
 
 import io
 import math
@@ -129,7 +129,7 @@ def shown(data: bytes, count: int = len(HUES)) -> list[tuple[int, ...]]:
 def test_code_points_are_followed(kind: str, primaries: int, transfer: int) -> None:
     data = marked(patches(list(HUES)), kind, primaries, transfer)
 
-    # From the codes as they are decoded: luma and chroma round them, and the curves of HDR make steps of that.
+    # From the decoded codes: luma and chroma round them, and HDR curves turn this into steps.
     codes = list(HUES) if kind == "PNG" else shown(marked(patches(list(HUES)), kind, 1, 13))
     expected = [reference(colour, primaries, transfer) for colour in codes]
     assert worst(shown(data), expected) <= TOLERANCE
@@ -148,7 +148,7 @@ def test_the_brightest_of_a_picture_is_as_white_as_sdr_can_be(peak: int, by: str
 
     assert worst(colours, [reference(grey, 9, 16, peak) for grey in greys]) <= TOLERANCE
     assert min(colours[-1]) >= 250
-    # What is dark is left as it is, and no two shades become one.
+    # Dark shades are unchanged, and no two shades become equal.
     assert worst(colours[:1], [reference(greys[0], 9, 16, 203)]) <= TOLERANCE
     assert colours == sorted(colours) and len(set(colours[:4])) == 4
 
@@ -264,7 +264,7 @@ def test_a_profile_that_cannot_be_followed_costs_no_pixel_and_is_said(name: str,
     rendered = render(encoded(patches(list(HUES)), kind, icc_profile=unusable()[name]), FINE)
 
     assert worst(middles(full(rendered), len(HUES)), list(HUES)) <= TOLERANCE
-    # Some writers and readers drop such a profile by themselves.
+    # Some writers and readers drop such a profile.
     assert rendered.damage is None or "colour profile" in rendered.damage
     if kind in ("JPEG", "TIFF"):
         assert rendered.damage is not None

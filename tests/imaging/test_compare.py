@@ -1,4 +1,4 @@
-"""The same picture is told from another, in every format and size of the recipe."""
+"""The comparison distinguishes the same picture from another, in every format and size of the recipe."""
 
 from io import BytesIO
 

@@ -54,7 +54,7 @@ def test_a_sound_picture_is_not_called_damaged_because_memory_was_short_for_a_mo
 
     rendered = render(encoded(scene(320, 240, seed=5, noise=9), "JPEG"), FINE)
 
-    # Said twice, it may be the file that asks for too much.
+    # After the second failure the file itself may need too much memory.
     assert (rendered.damage is None) == (times == 1)
 
 

@@ -1,4 +1,4 @@
-"""XMP, IPTC, Takeout and names: what is read, and that no damage is more than absence."""
+"""XMP, IPTC, Takeout and names: the values read, and that damaged metadata counts as missing."""
 
 import json
 from datetime import UTC, datetime

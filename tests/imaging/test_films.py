@@ -1,4 +1,4 @@
-"""A film's poster: the first frame that is not black, upright, in its colours; and what the container says of it."""
+"""A film's poster: the first frame that is not black, upright, in its colours; and the container's metadata."""
 
 import io
 import struct
@@ -68,7 +68,7 @@ def test_a_film_that_stays_black_has_a_black_poster() -> None:
     assert poster(rendered).convert("L").getextrema()[1] < 16  # type: ignore[operator]
 
 
-# The four numbers that turn, EXIF's name for it, and what is then seen left at the top and right at the bottom.
+# The four numbers of the turn, its EXIF value, and the colours then visible at the top left and the bottom right.
 @pytest.mark.parametrize(
     ("matrix", "left_top", "right_bottom"),
     [
@@ -104,10 +104,10 @@ def test_ten_bits_and_a_profile_of_their_own_come_out_in_the_same_colours() -> N
 
 
 def test_high_definition_that_names_no_matrix_is_read_as_bt_709() -> None:
-    # The test's writer converts by BT.601, for want of a name.
+    # The test's writer converts by BT.601, because no matrix is declared.
     image = poster(render(film(KEPT[Format.MP4], frames=1, size=(1280, 720)), Recipe()))
 
-    # What was red by BT.601 is less so by BT.709 (H.273, table 4: the luma's share of red is 0.299 and 0.2126).
+    # Red by BT.601 is less red by BT.709 (H.273, table 4: the luma's share of red is 0.299 and 0.2126).
     luma = 0.299 * LEFT_TOP[0] + 0.587 * LEFT_TOP[1] + 0.114 * LEFT_TOP[2]
     red = luma + (LEFT_TOP[0] - luma) * (1 - 0.2126) / (1 - 0.299)
     seen = image.getpixel((8, 8))
@@ -230,7 +230,7 @@ def test_a_film_of_too_many_pixels_is_refused_by_its_header() -> None:
 
 
 def test_a_film_that_names_other_files_opens_none() -> None:
-    # An alias of a file as QuickTime has it, in the place of "the data is in this file".
+    # QuickTime's alias of another file, instead of "the data is in this file".
     data = of_format(Format.MOV)
     url = box(b"url ", struct.pack(">I", 1))
     at = data.index(url)

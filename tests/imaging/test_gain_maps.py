@@ -1,4 +1,4 @@
-"""Pictures with a gain map behind them: what every screen shows of them is their picture of standard range."""
+"""Pictures with a gain map: variants show their base picture, of standard range."""
 
 import io
 
@@ -22,7 +22,7 @@ def test_of_ultra_hdr_the_base_picture_is_shown() -> None:
     quadrants().save(out, "MPO", save_all=True, append_images=[GAIN.convert("RGB")], quality=98, subsampling=0)
     plain = out.getvalue()
     packet = b"http://ns.adobe.com/xap/1.0/\0" + ULTRA_HDR
-    # As an Android phone writes it: the packet of the base picture says that a gain map follows.
+    # As an Android phone writes it: the packet of the base picture announces a gain map.
     data = plain[:2] + b"\xff\xe1" + (len(packet) + 2).to_bytes(2) + packet + plain[2:]
 
     rendered = render(data, FINE)
@@ -41,7 +41,7 @@ def test_of_a_heic_with_more_pictures_the_primary_one_is_shown() -> None:
 def test_of_apple_s_gain_map_the_base_picture_is_shown() -> None:
     data = heic_with_auxiliary(quadrants(), GAIN.convert("RGB"), APPLE)
 
-    # The second decoder sees the map: it is one.
+    # pillow_heif finds the map, so it is a valid one.
     assert APPLE.decode() in pillow_heif.open_heif(data).info["aux"]
     rendered = render(data, FINE)
     assert (rendered.width, rendered.height, rendered.damage) == (*quadrants().size, None)

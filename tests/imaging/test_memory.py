@@ -1,4 +1,4 @@
-"""What a decode is said to take is enough for it, and what cannot fit is refused by its header."""
+"""The estimated memory of a decode suffices for it, and a picture that cannot fit is rejected by its header."""
 
 import io
 import random
@@ -28,7 +28,7 @@ EDGE = 2500
 PLUGIN_ONLY = {Format.JXL, Format.TGA, Format.SGI, Format.PCX, Format.PNM, Format.DDS}
 PIXELS = EDGE * EDGE
 SLACK_BYTES = 64 * 2**20
-# Above the hundred megapixels that were once Pillow's own bound, and a whole number of tiles.
+# Above the hundred megapixels of Pillow's former limit, and a whole number of tiles.
 HUGE = (20 * TILE, 20 * TILE)
 RED, TEAL = (200, 30, 30), (0, 128, 128)
 RENDERS_WITHIN = """

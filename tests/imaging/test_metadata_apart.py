@@ -1,4 +1,4 @@
-"""Metadata where raws, JPEG XL and iPhones keep them: in boxes and blocks of their own."""
+"""Metadata of raws, JPEG XL and iPhones, which are in separate boxes and blocks."""
 
 import struct
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""The shared folder of files that break image tools: each one renders or gives our error, and none hangs."""
+"""The shared folder of files that break image tools: each one renders or raises ImgctlError, and none hangs."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Twelve formats, five places, four facts: each is read wherever a format can say it, and what a format cannot say is named."""
+"""Twelve formats, five places, four values: each is read from every place; impossible ones have a reason."""
 
 import struct
 from collections.abc import Callable
@@ -89,7 +89,7 @@ TURN = struct.pack("<H", 6)
 
 
 def says(place: str, *, offset: bool) -> Says:
-    """Every fact, said in one place."""
+    """Every value, in one place."""
     if place == "EXIF":
         offsets = (text_entry(0x9011, b"+02:00"),) if offset else ()
         primary = (text_entry(0x010E, CAPTION.encode()), short_entry(0x0112, 6))
@@ -131,7 +131,7 @@ def test_each_fact_is_read_in_each_place_that_can_say_it(kind: str, place: str, 
         "orientation": header.size == (HEIGHT, WIDTH),
     }
 
-    # Also what cannot be said is looked at: a format that learns it must lose its reason.
+    # Impossible combinations are tested, too: if one becomes possible, its reason must be removed.
     assert found[fact] is ((kind, place, fact) not in CANNOT)
 
 

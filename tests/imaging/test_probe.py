@@ -117,7 +117,7 @@ def test_mutated_pictures_are_a_picture_or_none(data: st.DataObject) -> None:
 
 
 def outcome(data: bytes) -> bool:
-    """Whether probe gave an answer that fits the catalog, or raised its one error."""
+    """Whether probe returned a result that fits the catalog, or raised its only error."""
     try:
         found = probe(data)
     except (FormatUnsupported, NotAnImage) as error:

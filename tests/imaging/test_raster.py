@@ -1,4 +1,4 @@
-"""Pixels computed strip by strip are those that libvips computes by itself, and cost no second thread."""
+"""Pixels computed strip by strip equal those of libvips, and need no second thread."""
 
 import subprocess
 import sys

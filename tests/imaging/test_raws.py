@@ -46,7 +46,7 @@ def test_a_raw_is_recognised_by_content(name: str) -> None:
     found = sniff(data)
 
     assert found is not None and KNOWN[found].kind is Kind.RAW
-    # A maker's own names for files of one structure are told from each other by name alone.
+    # A maker's names for files of the same structure differ only by name.
     assert sniff_named(data, kind) is kind
     assert recognise(data).kind is found
     assert missing_bytes(data) == 0
@@ -139,7 +139,7 @@ def test_a_raw_without_any_pixels_left_is_rejected_in_words(capfd: pytest.Captur
     with pytest.raises(ImageRejected, match="cut off"):
         render(dng()[:5000], FINE)
 
-    # LibRaw writes there by itself.
+    # LibRaw itself writes there.
     assert capfd.readouterr().err == ""
 
 

@@ -87,7 +87,7 @@ def test_too_many_pixels_are_refused(kind: str) -> None:
 
 
 def bomb(width: int, height: int) -> bytes:
-    """A PNG whose header promises pixels that its few bytes of data do not hold."""
+    """A PNG whose header announces more pixels than its data contains."""
 
     def chunk(name: bytes, body: bytes) -> bytes:
         return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))

@@ -1,4 +1,4 @@
-"""Each format of scanners and painting programs: recognised by content, and rendered in the colours it was made of."""
+"""Each format of scanners and painting programs is recognised by content, and rendered in its original colours."""
 
 import io
 import struct
@@ -15,7 +15,7 @@ from imgctl.imaging.render import render
 from tests.imaging.pictures import FINE, distance, full, middles, patches, quadrants
 from tests.imaging.stills import SMALL, STILLS, bitmap, pam, pfm, photoshop, saved
 
-# Of 255, on average over all channels and pixels, beside what Pillow was given to write.
+# Of 255, on average over all channels and pixels, compared with the picture that Pillow wrote.
 TOLERANCE = 1.0
 
 
@@ -76,7 +76,7 @@ def test_floats_that_are_no_numbers_are_black(capfd: pytest.CaptureFixture[str])
 
     assert middles(full(render(rows, FINE)), 2)[0] == (0, 0, 0)
     assert middles(full(render(saved("TIFF", "F", grey), FINE)), 2)[0] == (0, 0, 0)
-    # GLib writes there by itself.
+    # GLib itself writes there.
     assert capfd.readouterr().err == ""
 
 

@@ -15,7 +15,7 @@ from tests.imaging.pictures import FINE, distance, encoded, full, opened, quadra
 ORIENTATION = 0x0112
 PHOTOS = Path(__file__).parents[3] / "shared" / "photos" / "orientation"
 Turn = Image.Transpose
-# How the camera held the sensor: what undoes the turn that the tag asks for (Exif 2.32, tag 274).
+# The orientation of the sensor: the inverse of the turn in the tag (Exif 2.32, tag 274).
 STORED: dict[int, Callable[[Image.Image], Image.Image]] = {
     1: lambda image: image,
     2: lambda image: image.transpose(Turn.FLIP_LEFT_RIGHT),
@@ -54,7 +54,7 @@ def test_probe_gives_the_size_as_a_person_sees_it(kind: str, orientation: int) -
 
 
 def turned_by_exif_alone(orientation: int, kind: str) -> bytes:
-    """A picture without a turn of its container's, as some phones write it; Pillow would move the turn there."""
+    """A picture without a turn in its container, as some phones write it; Pillow would move the turn there."""
     exif = Image.Exif()
     exif[ORIENTATION + 1] = orientation
     data = encoded(STORED[orientation](quadrants()), kind, exif=exif.tobytes())

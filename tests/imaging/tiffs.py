@@ -12,7 +12,7 @@ _LETTERS = {8: "B", 16: "H", 32: "I"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layout:
-    """How samples lie in a file; `extra` is the field's values, or None for no field. Samples are given as 0..255."""
+    """The layout of samples in a file; `extra` is the field's values, or None for no field. Samples are 0..255."""
 
     photometric: int
     bands: int
