@@ -54,6 +54,15 @@ class Args(ScopeOptions):
     csv: Path | None = option(None, "Write the findings as CSV.")
     html: Path | None = option(None, "Write the findings as an HTML page that can be forwarded.")
 
+    def check(self) -> None:
+        """Raise UsageError for options that exclude each other, or that would have no effect."""
+        for name, given in (("--inventory", self.inventory), ("--checkpoint", self.checkpoint)):
+            if given and (self.user or self.ids_from):
+                raise UsageError(f"{name} works only without --user and --ids-from", hint="leave one of them out")
+        files = [file.absolute() for file in (self.csv, self.html, self.checkpoint) if file]
+        if len(set(files)) < len(files):
+            raise UsageError("--csv, --html and --checkpoint name the same file", hint="name another one")
+
 
 @subcommand(
     Args,
@@ -77,6 +86,7 @@ def command(session: Session, args: Args) -> ExitCode:
     --ids-from the command sends a HEAD request per blob and does not list the bucket. Exit code 4: something was found;
     0: all is well; 1: the listing of the store failed before its end, so the audit proves nothing.
     """
+    args.check()
     wanted, tally, bad = _codes(args.fail_on), Tally(), list[BadId]()
     with (
         args.chosen() as chosen,

@@ -187,3 +187,18 @@ def _rounds(deployment: Deployment, done: Callable[[], bool]) -> Iterator[list[d
         yield result.of("finding")
         if last:
             return
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        (("--user", str(USER), "--inventory", "manifest.json"), "--inventory works only without"),
+        (("--user", str(USER), "--checkpoint", "state"), "--checkpoint works only without"),
+        (("--csv", "found", "--html", "./found"), "the same file"),
+        (("--csv", "found", "--checkpoint", "found"), "the same file"),
+    ],
+)
+def test_options_without_effect_are_refused(embedded: Deployment, options: tuple[str, ...], complaint: str) -> None:
+    result = embedded.run("audit", *options)
+
+    assert (result.code, complaint in result.err) == (2, True), result.err

@@ -431,6 +431,19 @@ def test_a_lifecycle_rule_is_shown_written_and_learnt_of(on_moto: Deployment, mo
     assert moves[0]["Filter"] == {"Prefix": "originals/"}
 
 
+def test_a_rule_leaves_no_old_versions_to_be_billed(on_moto: Deployment, moto_s3: S3Server) -> None:
+    bucket = on_moto.store.url.removeprefix("s3://")
+    moto_s3.client().put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    place = on_moto.with_settings(STORE_ORIGINALS_PREFIX="originals/")
+    stock(place, 1)
+
+    result = place.run(*GLACIER, "--via", "lifecycle", "--dry-run", "--json")
+
+    [estimate] = result.of("estimate")
+    assert (result.code, estimate["originals"], estimate["old_versions_per_month"]) == (0, 1, "0"), result.err
+    assert "old version" not in result.err
+
+
 def test_what_a_rule_moved_is_told_to_the_rows(place: Deployment) -> None:
     rows = stock(place, 3)
     archive(place, [rows[1].original_key or ""])
@@ -448,6 +461,7 @@ def test_what_a_rule_moved_is_told_to_the_rows(place: Deployment) -> None:
         (("--via", "batch"), "--role-arn"),
         (("--role-arn", "arn:aws:iam::123456789012:role/r"), "--via batch"),
         (("--via", "lifecycle", "--user", str(OTHER_USER)), "by age and size only"),
+        (("--via", "lifecycle", "--delete-noncurrent"), "works only with --via copy"),
         (("--via", "lifecycle", "--plan", "x"), "--plan works only with --via copy"),
         (("--plan", "x", "--yes"), "use --plan alone"),
         (("--via", "lifecycle"), "a directory has no lifecycle rules"),

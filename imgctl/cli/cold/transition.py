@@ -65,6 +65,8 @@ class Args(ScopeOptions):
             raise UsageError("--via batch needs --role-arn", hint="the role that S3 Batch Operations uses to copy")
         if self.via is not Via.BATCH and self.role_arn:
             raise UsageError("--role-arn belongs to --via batch", hint="leave it out, or add --via batch")
+        if self.via is not Via.COPY and self.delete_noncurrent:
+            raise UsageError("--delete-noncurrent works only with --via copy", hint="leave one of them out")
         if self.via is not Via.COPY and self.plan:
             raise UsageError("--plan works only with --via copy", hint="leave one of them out")
         if self.via is Via.LIFECYCLE and (self.is_scoped or self.limit or self.older_than is None):
@@ -225,12 +227,12 @@ def _survey_text(job: TransitionJob, bill: Bill) -> Iterator[str]:
         yield bill.estimate.text(billing)
         if billing is not Billing.NONE:
             yield _saving(bill)
-    if found.keeps_versions and not job.order.delete_noncurrent and found.objects:
+    if bill.old_versions:
         yield (
             f"the bucket keeps versions: the old version of each original stays and costs {dollars(bill.old_versions)} a "
             "month in total (--delete-noncurrent deletes each once its copy is verified)"
         )
-    if found.keeps_versions is None:
+    if found.keeps_versions is None and job.via is not Via.LIFECYCLE:
         yield "could not check whether the bucket keeps old versions, which would still be billed"
     if recorded := found.tally.fates[Fate.RECORDED]:
         yield f"{count_of(recorded, 'row names', 'rows name')} another class than the store does"

@@ -79,7 +79,7 @@ class TransitionJob:
     @property
     def bill(self) -> Bill:
         """Costs and savings of the surveyed moves."""
-        return bill_of(self.found, self.order)
+        return bill_of(self.found, self.order, copies=self.via is not Via.LIFECYCLE)
 
     def survey(self) -> Iterator[Outcome]:
         """Yield the outcome expected for each row; writes the plan if one is requested, unless the run is stopped."""

@@ -161,10 +161,11 @@ def outcome(verdict: Verdict, fate: Fate) -> Outcome:
     return Outcome(image=verdict.image, fate=fate, reason=reason, detail=detail, storage_class=seen)
 
 
-def bill_of(found: Survey, order: TransitionOrder) -> Bill:
+def bill_of(found: Survey, order: TransitionOrder, *, copies: bool) -> Bill:
     """Return what the survey's moves cost and save, including the requests of both lookups."""
     card, to = order.policy.card, order.policy.to
-    old_versions = bool(found.keeps_versions) and not order.delete_noncurrent
+    # A lifecycle rule changes the class of a version and makes no new one.
+    old_versions = copies and bool(found.keeps_versions) and not order.delete_noncurrent
     estimate = transition_estimate(
         card,
         to=to,
