@@ -2,7 +2,6 @@
 
 import hashlib
 import hmac
-import os
 import time
 from collections.abc import Mapping, Sequence
 from typing import TypeAlias
@@ -19,16 +18,18 @@ Json: TypeAlias = "str | int | bool | Sequence[Json] | Mapping[str, Json] | None
 Variants: TypeAlias = dict[str, dict[str, str | int | None]]
 
 _PROBE_KEY = "1970/01/01/probe"
-SECRET_BYTES = 32
 
 
 class Links:
-    """Creates URLs that are valid for `[serve] links`, and checks those that this server signed."""
+    """Creates URLs that are valid for `[serve] links`, and checks those that this server signed.
 
-    def __init__(self, settings: Settings, store: BlobStore) -> None:
+    `key` signs without `[serve] secret`.
+    """
+
+    def __init__(self, settings: Settings, store: BlobStore, *, key: bytes) -> None:
         self.seconds = int(settings.serve.links)
         self.recipe = settings.variants.recipe()
-        self._secret = settings.serve.secret.encode() or os.urandom(SECRET_BYTES)
+        self._secret = settings.serve.secret.encode() or key
         self.own = settings.store.url.startswith("file://") and not settings.links.cdn
         self._cdn = settings.links.cdn
         self._store = store

@@ -13,7 +13,7 @@ from dataclasses import replace
 from functools import partial
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
-from secrets import token_hex
+from secrets import token_bytes
 from typing import TypeAlias
 
 import uvicorn
@@ -31,7 +31,6 @@ from imgctl.run.scratch import Scratch
 from imgctl.run.stop import Stop
 from imgctl.web.app import make_app
 from imgctl.web.auth import is_loopback
-from imgctl.web.links import SECRET_BYTES
 from imgctl.web.state import AppState
 
 _AddressPipe: TypeAlias = "Connection[str | ImgctlError, str | ImgctlError]"
@@ -42,6 +41,7 @@ log = logging.getLogger(__name__)
 MOST_RETRIES = 2
 GRACE_SECONDS = 30
 BACKLOG = 1024
+KEY_BYTES = 32
 # Connections to the catalog: fewer than threads, which then wait for a free one.
 CONNECTIONS = 16
 
@@ -62,7 +62,8 @@ def serve(parts: Parts, *, stop: Stop, endpoint_url: str, ready: Callable[[str],
     processes = parts.settings.serve.processes or cores()
     with _listening(parts.settings) as listener:
         if processes == 1:
-            _serve_on(listener, parts, stop=stop, endpoint_url=endpoint_url, ready=ready)
+            key = token_bytes(KEY_BYTES)
+            _serve_on(listener, parts, stop=stop, endpoint_url=endpoint_url, key=key, ready=ready)
         else:
             with Scratch("metrics") as scratch:
                 os.environ[MULTIPROC_DIR] = str(scratch.path)
@@ -71,25 +72,25 @@ def serve(parts: Parts, *, stop: Stop, endpoint_url: str, ready: Callable[[str],
 
 
 def _serve_on(
-    listener: socket.socket, parts: Parts, *, stop: Stop, endpoint_url: str, ready: Callable[[str], None]
+    listener: socket.socket, parts: Parts, *, stop: Stop, endpoint_url: str, key: bytes, ready: Callable[[str], None]
 ) -> None:
     reuse_large_buffers()
-    state = AppState(parts, endpoint_url=endpoint_url)
+    state = AppState(parts, endpoint_url=endpoint_url, key=key)
     asyncio.run(_run(_Server(_config(state)), listener, state, stop, ready))
 
 
 def _share(settings: Settings, processes: int) -> Settings:
-    """Return the settings for each of several processes: a share of the memory, and one secret to check links by."""
+    """Return the settings for each of several processes: a share of the memory."""
     known = settings.serve
-    memory, secret = max(2**20, known.memory // processes), known.secret or token_hex(SECRET_BYTES)
-    return replace(settings, serve=replace(known, memory=memory, secret=secret))
+    return replace(settings, serve=replace(known, memory=max(2**20, known.memory // processes)))
 
 
 class _Processes:
     """Processes that accept from one listening socket; one that dies is replaced."""
 
     def __init__(self, settings: Settings, listener: socket.socket, endpoint_url: str) -> None:
-        self._arguments = (settings, listener, endpoint_url, os.getpid())
+        # One key, by which each process checks the links of the others.
+        self._arguments = (settings, listener, endpoint_url, token_bytes(KEY_BYTES), os.getpid())
         self._listener = listener
         # By sentinel; with the pipe on which a process sends its address, until that is read.
         self._running: dict[int, tuple[SpawnProcess, _AddressPipe | None]] = {}
@@ -147,7 +148,12 @@ class _Processes:
 
 
 def _serve_child(
-    settings: Settings, listener: socket.socket, endpoint_url: str, parent: int, listening: "_AddressPipe"
+    settings: Settings,
+    listener: socket.socket,
+    endpoint_url: str,
+    key: bytes,
+    parent: int,
+    listening: "_AddressPipe",
 ) -> None:
     die_with(parent)
     configure(settings.log, verbosity=-1)
@@ -163,7 +169,7 @@ def _serve_child(
             except ImgctlError as error:
                 listening.send(error)
                 return
-            _serve_on(listener, parts, stop=stop, endpoint_url=endpoint_url, ready=listening.send)
+            _serve_on(listener, parts, stop=stop, endpoint_url=endpoint_url, key=key, ready=listening.send)
 
 
 @contextmanager

@@ -54,13 +54,13 @@ class Seen:
 class AppState:
     """The state of one server; made once, used by the event loop's thread and the threads of handlers."""
 
-    def __init__(self, parts: Parts, *, endpoint_url: str = "") -> None:
+    def __init__(self, parts: Parts, *, endpoint_url: str = "", key: bytes) -> None:
         serve = parts.settings.serve
         self.parts = parts
         self.endpoint_url = endpoint_url
         self.settings = serve
         self.users = Users(parts.settings.users.namespace)
-        self.links = Links(parts.settings, parts.store)
+        self.links = Links(parts.settings, parts.store, key=key)
         self.auth = Auth(serve)
         self.metrics = Metrics(parts.catalog)
         self.spools = SpoolDirectory(serve.spool)

@@ -108,7 +108,7 @@ def test_archived_originals_are_left_out_and_listed(guarded: Served, tmp_path: P
 def test_links_need_a_token_of_the_user_and_expire(guarded: Served) -> None:
     guarded.send(photo(1))
     made = guarded.client.post(f"/users/{USER}/export", params={"days": 1}, headers=MINE).json()
-    links = Links(guarded.parts.settings, guarded.parts.store)
+    links = Links(guarded.parts.settings, guarded.parts.store, key=b"")
     dead, _ = links.export(USER, (), seconds=-1)
     altered = [
         made["url"].replace(str(USER), str(OTHER)),

@@ -17,7 +17,9 @@ import httpx
 from sqlalchemy import create_engine, make_url
 
 from imgctl.model import Status
+from imgctl.web.auth import Scope
 from tests.parts.proxy import Fault, fault_proxy
+from tests.web.server import token
 from tests.whole.conftest import photo
 from tests.whole.deployment import FOREVER, USER, Deployment, Run, assert_whole
 
@@ -185,6 +187,18 @@ def test_listeners_do_not_hold_up_the_end(embedded: Deployment) -> None:
         code = ended(run, signal.SIGINT)
 
     assert code == 130
+
+
+def test_processes_without_a_secret_erase_nothing_and_make_no_lasting_link(embedded: Deployment) -> None:
+    headers, line = token(Scope.READ, Scope.WRITE, Scope.ERASE)
+    run = embedded.with_settings(SERVE_TOKENS=line).start(*SERVE, "--processes", "2")
+    with httpx.Client(base_url=address(run), headers=headers) as client:
+        image = send(str(client.base_url).rstrip("/"), photo(1), client=client).json()["id"]
+        erased, link = client.delete(f"/images/{image}"), client.post(f"/users/{USER}/export")
+        left = client.get(f"/images/{image}")
+
+    assert ended(run) == 0
+    assert (erased.status_code, link.status_code, left.status_code) == (501, 501, 200)
 
 
 def test_a_token_made_is_a_token_that_opens(embedded: Deployment) -> None:
