@@ -196,6 +196,20 @@ def test_a_complete_bag_says_what_was_uploaded_since(filled: Deployment, tmp_pat
     assert f"it lacks 2 images uploaded since: export to another --out, or delete {out}" in later.err
 
 
+@pytest.mark.parametrize("place", ["", "bag", "2026/bag.zip"])
+def test_nothing_is_exported_into_the_store_itself(filled: Deployment, tmp_path: Path, place: str) -> None:
+    root = Path(filled.store.url.removeprefix("file://"))
+    (tmp_path / "link").symlink_to(root)
+
+    for out in (root / place, tmp_path / "link" / place):
+        refused = filled.run(*EXPORT, "--out", out)
+
+        assert refused.code == 2
+        assert "is in the store itself" in refused.err
+    got = filled.run("get", str(filled.images()[0].id), "--out", root / "got")
+    assert (got.code, (root / "got").exists()) == (2, False)
+
+
 def test_a_complete_bag_says_again_what_it_left_out(filled: Deployment, tmp_path: Path) -> None:
     begun, *_ = filled.images()
     change(filled, begun, status=Status.UPLOADING)

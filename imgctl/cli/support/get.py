@@ -10,6 +10,7 @@ from imgctl.errors import ExitCode, ImageMissing, ImgctlError, UsageError
 from imgctl.ops.export.get import fetch
 from imgctl.ops.export.order import LEFT_OUT, Fate, Outcome
 from imgctl.ops.export.sinks import make_directory
+from imgctl.ops.export.target import refuse_own
 from imgctl.ops.lookup import find_image
 from imgctl.ops.parts import open_parts
 from imgctl.units import format_bytes
@@ -37,6 +38,7 @@ def command(session: Session, args: Args) -> ExitCode:
     is kept unless --force, and the exit code is 3; so it is if one of several images is not found.
     """
     fates, unknown = dict.fromkeys((Fate.SAVED, Fate.PRESENT, Fate.FAILED), 0), 0
+    refuse_own(session.settings.store, args.out)
     make_directory(args.out)
     with open_parts(session.settings) as parts:
         for text in args.images:
