@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from imgctl.errors import StateError
+from imgctl.regular import regular
 from imgctl.run.scratch import whole_file
 
 T = TypeVar("T")
@@ -28,7 +29,8 @@ def state_file(kind: str, texts: Iterable[str]) -> Path:
 def load_state(file: Path, parse: Callable[..., T]) -> T | None:
     """Return `parse(**fields)` of the file's JSON, None without a file; StateError for an unreadable one."""
     try:
-        return parse(**json.loads(file.read_text("utf-8")))
+        with open(file, encoding="utf-8", opener=regular) as state:  # Path.open takes no opener
+            return parse(**json.load(state))
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError) as error:

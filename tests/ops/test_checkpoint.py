@@ -8,6 +8,8 @@ import pytest
 
 from imgctl.errors import StateError
 from imgctl.model import Variant
+from imgctl.ops.audit.checkpoint import Checkpoint as AuditCheckpoint
+from imgctl.ops.audit.order import AuditOrder
 from imgctl.ops.backfill.checkpoint import Checkpoint, Reached
 from imgctl.ops.backfill.order import BackfillOrder, Mode, Selection
 from imgctl.ops.checkpoint import load_state, save_state, state_file
@@ -22,6 +24,17 @@ def _file(order: BackfillOrder, place: str = "a") -> Path:
 @pytest.fixture(autouse=True)
 def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+
+
+def test_a_device_is_no_state(tmp_path: Path) -> None:
+    with pytest.raises(StateError, match="not a regular file"):
+        load_state(Path("/dev/zero"), dict)
+    link = tmp_path / "state"
+    link.symlink_to("/dev/zero")
+    order = AuditOrder(checkpoint=link)
+    with pytest.raises(StateError, match="is not a file"):
+        AuditCheckpoint(order, {})
+    assert not (tmp_path / "state.findings").exists()
 
 
 def test_a_checkpoint_is_of_one_kind_of_run() -> None:

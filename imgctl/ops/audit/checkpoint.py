@@ -84,6 +84,8 @@ class Checkpoint:
 
     def _open(self) -> None:
         assert self._file is not None
+        if self._file.exists() and not self._file.is_file():
+            raise StateError(f"the checkpoint {self._file} is not a file", hint="name another one")
         try:
             self._file.parent.mkdir(parents=True, exist_ok=True)
             # Positioned by hand: "a" would ignore where the kept findings end.
