@@ -3,12 +3,13 @@
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
 from fastapi.responses import JSONResponse, Response
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp
 
 from imgctl import __version__
@@ -18,7 +19,7 @@ from imgctl.web import erasing, events, exports, images, uploads, webhook
 from imgctl.web.answers import HealthAnswer, Problem, refusals
 from imgctl.web.auth import Reader, Scope, check_all_users
 from imgctl.web.gallery import routes as gallery
-from imgctl.web.middleware import Middleware
+from imgctl.web.middleware import CLIENT_CLOSED, Middleware
 from imgctl.web.problem import RETRY_SECONDS, Refusal, on_error
 from imgctl.web.state import AppState, State
 
@@ -61,6 +62,7 @@ def make_app(state: AppState) -> ASGIApp:
         app.router.routes.append(route)
     for kind in (Refusal, ImgctlError, HTTPException, RequestValidationError, Exception):
         app.add_exception_handler(kind, on_error)
+    app.add_exception_handler(ClientDisconnect, _on_disconnect)
     app.openapi = _document(app, tokens=bool(state.auth.tokens))  # type: ignore[method-assign]
     return Middleware(app, state)
 
@@ -91,6 +93,11 @@ def metrics(state: State, caller: Reader) -> Response:
     """Return metrics for Prometheus: requests, uploads, the backlog. Tokens of one user are rejected."""
     check_all_users(caller, Scope.READ)
     return Response(state.metrics.text(), media_type=CONTENT_TYPE)
+
+
+async def _on_disconnect(_request: Request, _error: Exception) -> Response:
+    """Note the client's disconnect in log and metrics; nobody receives this response."""
+    return Response(status_code=CLIENT_CLOSED)
 
 
 def _without_tokens(document: "dict[str, dict[str, dict[str, dict[str, object]]]]") -> None:

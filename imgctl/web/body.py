@@ -1,4 +1,4 @@
-"""Streams request bodies into spools, with limits on their size, on memory, and on the time that a client may take."""
+"""Receives request bodies, with limits on size, memory and time; streams those of uploads into spools."""
 
 import asyncio
 import time
@@ -7,9 +7,10 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from fastapi import Request
+from fastapi import HTTPException, Request
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
+from starlette.types import Message, Receive
 
 from imgctl.config.service import ServeSettings
 from imgctl.ops.ingest.spool import PIECE_BYTES, Spool
@@ -28,6 +29,8 @@ FORM_OVERHEAD_BYTES = 64 * 2**10
 MOST_FIELD_BYTES = 32 * 2**10
 MOST_FIELDS = 16
 FILE_FIELD = "file"
+# The rest of the body is not read, so the connection cannot carry another request.
+_CLOSE = {"Connection": "close"}
 
 
 @dataclass(slots=True)
@@ -72,33 +75,53 @@ def _check_head(request: Request, state: AppState, *, form: bool) -> None:
 
 
 def _too_large(limit: int) -> Refusal:
-    # The rest of the body is not read, so the connection cannot carry another request.
     return Refusal(
         413,
         f"more than {format_bytes(limit)}",
         hint="send a smaller picture, or raise [serve] max_bytes",
-        headers={"Connection": "close"},
+        headers=_CLOSE,
     )
 
 
 async def _pieces(request: Request, limit: int, settings: ServeSettings) -> AsyncIterator[bytes]:
-    """Yield the body as it arrives; Refusal for more than `limit` bytes, and for a client that is too slow."""
-    began, size, timeout_seconds = time.monotonic(), 0, settings.timeout
-    pieces = request.stream()
-    while True:
-        left = began + timeout_seconds + size / LEAST_BYTES_A_SECOND - time.monotonic()
-        try:
-            async with asyncio.timeout(max(0.0, min(left, timeout_seconds))):
-                piece = await anext(pieces)
-        except StopAsyncIteration:
-            return
-        except TimeoutError:
-            hint = "send it again over a faster connection"
-            raise Refusal(408, "the body arrived too slowly", hint=hint, headers={"Connection": "close"}) from None
+    """Yield the body as it arrives; Refusal for more than `limit` bytes."""
+    size = 0
+    async for piece in request.stream():
         size += len(piece)
         if size > limit:
             raise _too_large(settings.max_bytes)
         yield piece
+
+
+class Body:
+    """Receives the body of a request: HTTPException if it is larger than `limit`, or arrives too slowly.
+
+    The framework, which reads the bodies of most requests itself, returns no other error as it is.
+    """
+
+    def __init__(self, receive: Receive, *, limit: float, timeout_seconds: float) -> None:
+        self._receive = receive
+        self._limit = limit
+        self._timeout_seconds = timeout_seconds
+        self._began = time.monotonic()
+        self._size = 0
+        self._ended = False
+
+    async def receive(self) -> Message:
+        """Return the next piece; behind the body there is no limit."""
+        if self._ended:
+            return await self._receive()
+        left = self._began + self._timeout_seconds + self._size / LEAST_BYTES_A_SECOND - time.monotonic()
+        try:
+            async with asyncio.timeout(max(0.0, min(left, self._timeout_seconds))):
+                message = await self._receive()
+        except TimeoutError:
+            raise HTTPException(408, "the body arrived too slowly", headers=_CLOSE) from None
+        self._ended = not message.get("more_body", False)
+        self._size += len(message.get("body", b""))
+        if self._size > self._limit:
+            raise HTTPException(413, f"more than {format_bytes(int(self._limit))}", headers=_CLOSE)
+        return message
 
 
 class _Writer:

@@ -7,7 +7,8 @@ import re
 import time
 from collections.abc import Iterable, Iterator, MutableMapping
 from contextlib import contextmanager
-from http import HTTPStatus
+from http import HTTPMethod, HTTPStatus
+from math import inf
 from uuid import UUID
 
 from fastapi import Request
@@ -15,12 +16,19 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from imgctl.run import trace
 from imgctl.web.auth import is_loopback
+from imgctl.web.body import Body
 from imgctl.web.problem import Refusal, problem
 from imgctl.web.state import AppState
 
 ACCESS = logging.getLogger("imgctl.access")
 NOTHING = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 QUIET = frozenset({"/healthz", "/readyz", "/metrics"})
+UPLOADS = "/images"
+# nginx's status for a client that disconnected before the response.
+CLIENT_CLOSED = 499
+MOST_BODY_BYTES = 2**20
+_METHODS = frozenset(HTTPMethod)
+_BODYLESS = frozenset({"GET", "HEAD"})
 _REQUEST_ID_LENGTH = 64
 # W3C Trace Context, version 00.
 _TRACEPARENT = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
@@ -51,9 +59,16 @@ class Middleware:
         self._state.metrics.begun()
         with _traced(handled, exchange):
             try:
-                await self._guarded(handled, exchange.ended if is_head else receive, exchange)
+                await self._guarded(handled, exchange.ended if is_head else self._limited(scope, receive), exchange)
             finally:
                 self._log({**handled, "method": scope["method"]}, exchange)
+
+    def _limited(self, scope: Scope, receive: Receive) -> Receive:
+        if scope["method"] in _BODYLESS:
+            return receive
+        # Uploads have a limit of their own, and never lie in memory as a whole.
+        limit = inf if scope["path"] == UPLOADS else MOST_BODY_BYTES
+        return Body(receive, limit=limit, timeout_seconds=self._state.settings.timeout).receive
 
     async def _guarded(self, scope: Scope, receive: Receive, exchange: "_Exchange") -> None:
         host = Request(scope).headers.get("host", "")
@@ -67,7 +82,8 @@ class Middleware:
     def _log(self, scope: Scope, exchange: "_Exchange") -> None:
         seconds = time.monotonic() - exchange.began
         route = getattr(scope.get("route"), "path", "") or "-"
-        method = scope["method"] if route != "-" else "-"
+        # Clients may invent methods: each would be a series of its own.
+        method = scope["method"] if route != "-" and scope["method"] in _METHODS else "-"
         self._state.metrics.answered(method, route, exchange.status, seconds)
         level = logging.DEBUG if scope["path"] in QUIET else logging.INFO
         if ACCESS.isEnabledFor(level):
@@ -128,7 +144,7 @@ class _Exchange:
 
     def __init__(self, scope: Scope, send: Send) -> None:
         self.began = time.monotonic()
-        self.status = 499
+        self.status = CLIENT_CLOSED
         self.sent = 0
         self.request_id = _request_id(scope["headers"])
         self._send = send

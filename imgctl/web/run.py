@@ -31,6 +31,7 @@ from imgctl.run.scratch import Scratch
 from imgctl.run.stop import Stop
 from imgctl.web.app import make_app
 from imgctl.web.auth import is_loopback
+from imgctl.web.connection import TimedConnection
 from imgctl.web.state import AppState
 
 _AddressPipe: TypeAlias = "Connection[str | ImgctlError, str | ImgctlError]"
@@ -42,6 +43,8 @@ MOST_RETRIES = 2
 GRACE_SECONDS = 30
 BACKLOG = 1024
 KEY_BYTES = 32
+# Browsers connect before they send a request.
+LEAST_IDLE_SECONDS = 5.0
 # Connections to the catalog: fewer than threads, which then wait for a free one.
 CONNECTIONS = 16
 
@@ -219,8 +222,8 @@ class _Server(uvicorn.Server):
 def _config(state: AppState) -> uvicorn.Config:
     return uvicorn.Config(
         make_app(state),
-        # The one of uvicorn's two parsers that limits the size of a request's head.
-        http="h11",
+        # By h11, the one of uvicorn's two parsers that limits the size of a request's head.
+        http=TimedConnection,
         log_config=None,
         access_log=False,
         server_header=False,
@@ -228,7 +231,7 @@ def _config(state: AppState) -> uvicorn.Config:
         proxy_headers=False,
         ws="none",
         lifespan="on",
-        timeout_keep_alive=max(5, int(state.settings.timeout)),
+        timeout_keep_alive=max(LEAST_IDLE_SECONDS, state.settings.timeout),  # type: ignore[arg-type]
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
 

@@ -1,0 +1,147 @@
+"""Limits on what a client may send and how long it may take, with and without a token."""
+
+import re
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from urllib.parse import urlsplit
+
+import pytest
+
+from imgctl.config.settings import Settings
+from imgctl.web.auth import Scope
+from tests.web.server import USER, Served, served, token
+from tests.whole.conftest import photo
+
+_, LINE = token(Scope.READ, Scope.WRITE)
+POSTS = re.compile(r'imgctl_http_requests_total{method="POST",route="(.+)",status="(.+)"}')
+FORM = "multipart/form-data; boundary=B"
+
+
+@contextmanager
+def connected(server: Served) -> Iterator[socket.socket]:
+    """A connection to a server."""
+    place = urlsplit(server.url)
+    with socket.create_connection((place.hostname or "", place.port or 0)) as client:
+        client.settimeout(30)
+        yield client
+
+
+def rest(client: socket.socket) -> bytes:
+    """Return what the server sends until it ends the connection."""
+    received = b""
+    try:
+        while piece := client.recv(2**16):
+            received += piece
+    except ConnectionResetError:
+        pass
+    return received
+
+
+@pytest.mark.parametrize(
+    ("path", "kind", "begin"),
+    [
+        ("/uploads", "application/json", b'"'),
+        ("/login", "application/x-www-form-urlencoded", b"token="),
+        ("/login", FORM, b'--B\r\nContent-Disposition: form-data; name="x"; filename="x"\r\n\r\n'),
+        ("/events", "application/json", b'"'),
+    ],
+)
+@pytest.mark.parametrize("announced", [True, False])
+def test_a_body_too_large_for_memory_is_refused_unread(
+    shared: Served, path: str, kind: str, begin: bytes, announced: bool
+) -> None:
+    sent = 0
+
+    def pieces() -> Iterator[bytes]:
+        nonlocal sent
+        yield begin
+        for _ in range(64):
+            sent += 2**20
+            yield bytes(2**20)
+
+    headers = {"Content-Type": kind} | ({"Content-Length": str(len(begin) + 2**26)} if announced else {})
+    with connected(shared) as client:
+        framing = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        framing += "" if announced else "Transfer-Encoding: chunked\r\n"
+        try:
+            client.sendall(f"POST {path} HTTP/1.1\r\nHost: localhost\r\n{framing}\r\n".encode())
+            for piece in pieces():
+                client.sendall(piece if announced else b"%x\r\n%s\r\n" % (len(piece), piece))
+        except (ConnectionResetError, BrokenPipeError):
+            pass
+        answer = rest(client)
+
+    assert not answer or answer.startswith(b"HTTP/1.1 413 "), answer[:100]
+    assert sent < 2**26
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [("/uploads", "application/json"), ("/login", "application/x-www-form-urlencoded"), ("/login", FORM)],
+)
+def test_a_slow_body_is_refused_on_every_route(local: Settings, path: str, kind: str) -> None:
+    with served(replace(local, serve=replace(local.serve, timeout=0.2))) as server, connected(server) as client:
+        head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: {kind}\r\nContent-Length: 99\r\n\r\n-"
+        client.sendall(head.encode())
+
+        assert rest(client).startswith(b"HTTP/1.1 408 ")
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET /healthz HTTP/1.1\r\nHost: loc"])
+def test_a_client_that_sends_no_request_is_disconnected(
+    local: Settings, sent: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("imgctl.web.run.LEAST_IDLE_SECONDS", 0.2)
+    quick = replace(local, serve=replace(local.serve, timeout=0.2))
+    with served(quick) as server, connected(server) as first, connected(server) as second:
+        first.sendall(sent)
+        second.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n" + sent)
+
+        assert rest(first) == b""
+        assert rest(second).startswith(b"HTTP/1.1 200 ")
+
+
+def test_a_client_that_reads_nothing_is_disconnected(local: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("imgctl.web.run.LEAST_IDLE_SECONDS", 0.2)
+    with served(replace(local, serve=replace(local.serve, timeout=0.2, secret="s" * 32))) as server:
+        for number in range(3):
+            server.send(photo(number) + bytes(2**24 - number))
+        url = server.client.post(f"/users/{USER}/export").json()["url"]
+        with connected(server) as client:
+            client.sendall(f"GET {url} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+            # Sent by the server once it has given the response up: it counts requests at their end.
+            while 'route="/exports/{user_id}"' not in server.client.get("/metrics").text:
+                pass
+            received = rest(client)
+
+    assert received.startswith(b"HTTP/1.1 200 ")
+    assert not received.endswith(b"0\r\n\r\n")
+
+
+def test_invented_methods_make_no_series(shared: Served) -> None:
+    refused = {shared.client.request(f"METHOD{number}", "/images").status_code for number in range(3)}
+
+    assert refused == {405}
+    assert "METHOD" not in shared.client.get("/metrics").text
+
+
+def test_a_client_that_disconnects_is_no_error_of_the_server(
+    local_server: Served, caplog: pytest.LogCaptureFixture
+) -> None:
+    kinds = {"/login": "application/x-www-form-urlencoded"}
+    for path in (f"/images?user_id={USER}", "/events", "/uploads", "/login"):
+        with connected(local_server) as client:
+            client.sendall(
+                f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: {kinds.get(path, 'application/json')}\r\n"
+                "Content-Length: 99\r\nExpect: 100-continue\r\n\r\n".encode()
+            )
+            assert client.recv(2**10).startswith(b"HTTP/1.1 100 ")
+            client.sendall(b"-")
+    while len(counted := POSTS.findall(local_server.client.get("/metrics").text)) < 4:
+        pass
+
+    # The framework reads the bodies of the last two, and refuses them as malformed.
+    assert sorted(counted) == [("/events", "499"), ("/images", "499"), ("/login", "400"), ("/uploads", "400")]
+    assert "Traceback" not in caplog.text
