@@ -185,6 +185,9 @@ def _codes(text: str | None) -> frozenset[Code]:
         return frozenset(Code)
     known = {code.value: code for code in Code}
     names = [name.strip() for name in text.split(",") if name.strip()]
+    if not names:
+        # An unset variable of a script: no finding would end in exit code 4.
+        raise UsageError("--fail-on names no code", hint=f"one of {', '.join(known)}, or leave it out")
     for name in names:
         if name not in known:
             raise UsageError(f"--fail-on: {name!r} is not a code", hint=f"one of {', '.join(known)}")

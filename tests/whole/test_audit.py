@@ -194,6 +194,7 @@ def _rounds(deployment: Deployment, done: Callable[[], bool]) -> Iterator[list[d
     [
         (("--user", str(USER), "--inventory", "manifest.json"), "--inventory works only without"),
         (("--user", str(USER), "--checkpoint", "state"), "--checkpoint works only without"),
+        (("--fail-on", " ,"), "names no code"),
         (("--csv", "found", "--html", "./found"), "the same file"),
         (("--csv", "found", "--checkpoint", "found"), "the same file"),
     ],

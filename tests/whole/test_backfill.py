@@ -213,6 +213,7 @@ def test_only_the_named_images_are_built(deployment: Deployment) -> None:
     ("arguments", "word"),
     [
         (["--stale", "--force"], "--stale and --force exclude each other"),
+        (["--force", "--max-usd", "5"], "--max-usd limits restores"),
         (["--shard", "3/2"], "invalid shard"),
         (["--restore", "sometime"], "bulk"),
     ],

@@ -61,6 +61,8 @@ class Args(ScopeOptions):
                 raise UsageError(f"--metadata builds no variants, so {given} has no effect", hint="leave it out")
             if getattr(self, name):
                 raise UsageError(f"{given} is for --metadata", hint="add --metadata")
+        if self.max_usd is not None and not (self.restore or self.metadata):
+            raise UsageError("--max-usd limits restores and reads of metadata only", hint="add --restore or --metadata")
         if self.sidecars_from and not Path(self.sidecars_from).is_dir():
             raise UsageError(f"--sidecars-from {self.sidecars_from} is not a directory", hint="check the path")
         if self.stale and self.force:
