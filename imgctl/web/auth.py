@@ -100,16 +100,19 @@ class Auth:
         self.tokens = Tokens(serve.tokens)
         self._rates = Rates(serve.rate)
 
+    def sign_in(self, request: Request, token: str) -> Caller:
+        """Return the caller of a token that a browser keeps; Refusal for an unknown one, or too many requests."""
+        caller = self.tokens.caller(token)
+        self._count(request, caller)
+        if caller is None:
+            raise Refusal(401, "unknown token", hint="`imgctl serve --make-token NAME` makes one")
+        return caller
+
     def admit(self, request: Request, token: str | None, scope: Scope) -> Caller:
         """Return the caller of a request; Refusal for too many of them, an unknown token, or one without this scope."""
         is_anonymous = not self.tokens and scope in ANONYMOUS.scopes
         caller = ANONYMOUS if is_anonymous else self.tokens.caller(token) if token is not None else None
-        # Requests without a valid token are counted by address, which slows the guessing of tokens.
-        address = request.client.host if request.client else ""
-        name = f"@{address}" if caller in (None, ANONYMOUS) else caller.name
-        if seconds := self._rates.wait_seconds(name):
-            wait = str(ceil(seconds))
-            raise Refusal(429, "too many requests", hint=f"wait {wait} s", headers={"Retry-After": wait})
+        self._count(request, caller)
         if caller is None:
             challenge = {"WWW-Authenticate": 'Bearer realm="imgctl"'}
             why = "a token is needed" if token is None else "unknown token"
@@ -118,6 +121,14 @@ class Auth:
             raise Refusal(403, f"this token lacks the scope {scope}", hint=f"use a token with the scope {scope}")
         request.state.caller = caller.name
         return caller
+
+    def _count(self, request: Request, caller: Caller | None) -> None:
+        # Requests without a valid token are counted by address, which slows the guessing of tokens.
+        address = request.client.host if request.client else ""
+        name = f"@{address}" if caller is None or caller is ANONYMOUS else caller.name
+        if seconds := self._rates.wait_seconds(name):
+            wait = str(ceil(seconds))
+            raise Refusal(429, "too many requests", hint=f"wait {wait} s", headers={"Retry-After": wait})
 
 
 class _Admission(SecurityBase):
@@ -132,14 +143,14 @@ class _Admission(SecurityBase):
         self._scope = scope
 
     async def __call__(self, request: Request) -> Caller:
-        """Return the caller of a request by its Authorization header, for the scope READ also by its cookie.
+        """Return the caller of a request by its Authorization header, for reading with GET also by its cookie.
 
-        Other scopes accept no cookie: browsers also send it with requests that other pages cause.
+        Other requests accept no cookie: browsers also send it with requests that other pages cause.
         """
         auth: Auth = request.app.state.shared.auth
         scheme, given = get_authorization_scheme_param(request.headers.get("authorization"))
         token = given if given and scheme.lower() == "bearer" else None
-        if self._scope is Scope.READ:
+        if self._scope is Scope.READ and request.method == "GET":
             return auth.admit(request, token or request.cookies.get(COOKIE), self._scope)
         if auth.tokens or not is_cross_site(request):
             return auth.admit(request, token, self._scope)
@@ -200,7 +211,7 @@ def new_token(name: str, *, scopes: Iterable[Scope], user_id: UUID | None) -> tu
 
 def hash_of(token: str) -> str:
     """Return the SHA-256 in hex; a token has 256 random bits, which no slower hash would protect better."""
-    return hashlib.sha256(token.encode()).hexdigest()
+    return hashlib.sha256(token.encode(errors="replace")).hexdigest()
 
 
 def _parsed(line: str) -> tuple[str, Caller]:

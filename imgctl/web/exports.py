@@ -132,11 +132,16 @@ async def _chained(first: bytes, pieces: AsyncIterator[bytes]) -> AsyncIterator[
 
 async def _pieces(state: AppState, order: ExportOrder) -> AsyncIterator[bytes]:
     """Yield the ZIP file from a pipe, which blocks the writer if it is ahead, and fails it if the client is gone."""
-    reading, writing = os.pipe()
     stop, reader = Event(), asyncio.StreamReader(_READ_BYTES)
     loop = asyncio.get_running_loop()
     protocol = asyncio.StreamReaderProtocol(reader)
-    transport, _ = await loop.connect_read_pipe(lambda: protocol, os.fdopen(reading, "rb"))
+    try:
+        reading, writing = os.pipe()
+        transport, _ = await loop.connect_read_pipe(lambda: protocol, os.fdopen(reading, "rb"))
+    except OSError:
+        # Too many open files.
+        state.exports.give_back()
+        raise
     written = asyncio.ensure_future(state.export(partial(_write, state, order, writing, stop)))
     # A callback: the writer ends a moment after a client that disconnects.
     written.add_done_callback(partial(_ended, state))

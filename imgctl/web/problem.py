@@ -61,6 +61,8 @@ class Refusal(Exception):
         self.detail = detail
         self.hint = hint
         self.headers = dict(headers or {})
+        if status == HTTPStatus.SERVICE_UNAVAILABLE:
+            self.headers.setdefault("Retry-After", str(RETRY_SECONDS))
 
 
 def problem(refusal: Refusal) -> JSONResponse:
@@ -69,8 +71,6 @@ def problem(refusal: Refusal) -> JSONResponse:
     if refusal.hint:
         body["hint"] = refusal.hint
     headers = {"Cache-Control": "no-store"} | refusal.headers
-    if refusal.status == HTTPStatus.SERVICE_UNAVAILABLE:
-        headers.setdefault("Retry-After", str(RETRY_SECONDS))
     return JSONResponse(body, status_code=refusal.status, media_type=PROBLEM, headers=headers)
 
 

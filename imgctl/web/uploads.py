@@ -32,13 +32,14 @@ def announce(upload: UploadRequest, request: Request, state: State, caller: Writ
 
     The store rejects a second PUT and, except for Azure, other bytes.
     """
+    user_id = owner(state, caller, upload.user_id)
     if state.parts.settings.store.url.startswith("file://"):
         raise Refusal(409, "this store takes no direct uploads", hint="send the bytes to POST /images")
     if upload.bytes > state.settings.max_bytes:
         limit = format_bytes(state.settings.max_bytes)
         raise Refusal(413, f"more than {limit}", hint="send a smaller picture, or raise [serve] max_bytes")
     announced = Announced(
-        user_id=owner(state, caller, upload.user_id),
+        user_id=user_id,
         sha256=bytes.fromhex(upload.sha256),
         bytes=upload.bytes,
         content_type=upload.content_type,

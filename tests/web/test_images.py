@@ -303,10 +303,12 @@ def test_a_store_outage_is_reported_and_the_same_request_later_finishes(remote: 
             refused = server.client.post("/images", params=OWNER, content=photo(1))
             ready = server.client.get("/readyz")
             promised = server.client.get("/images").json()["images"]
+            page = server.client.get(f"/view/{promised[0]['id']}", headers={"Accept": "text/html"})
             away.clear()
             later = server.client.post("/images", params=OWNER, content=photo(1))
 
-    assert refused.status_code == 503
+    assert (refused.status_code, page.status_code) == (503, 503)
+    assert int(page.headers["retry-after"]) > 0
     assert int(refused.headers["retry-after"]) > 0
     assert "same request again" in refused.json()["hint"]
     assert (ready.status_code, ready.json()["why"].keys()) == (503, {"store"})

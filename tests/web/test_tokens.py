@@ -131,8 +131,10 @@ def test_cross_site_requests_and_dns_rebinding_are_refused(shared: Served) -> No
     marked = shared.client.post("/images", **arguments, headers={"Sec-Fetch-Site": "cross-site"})  # type: ignore[arg-type]
     rebound = shared.client.get("/images", headers={"Host": "example.org"})
     signed = shared.client.post("/login", data={"token": "x"}, headers={"Origin": "https://example.org"})
+    linked = shared.client.post(f"/users/{USER}/export", headers={"Origin": "https://example.org"})
 
-    assert {cross.status_code, marked.status_code, rebound.status_code, signed.status_code} == {403}
+    assert {cross.status_code, marked.status_code, rebound.status_code} == {403}
+    assert {signed.status_code, linked.status_code} == {403}
 
 
 def test_headers_that_name_no_host_are_refused_and_break_nothing(shared: Served) -> None:
@@ -175,6 +177,29 @@ def test_requests_over_the_rate_must_wait(local: Settings) -> None:
     assert 0 < int(answers[-1].headers["retry-after"]) <= 20
     assert other.status_code == 200
     assert guesses[-1].status_code == 429
+
+
+def test_signing_in_is_limited_like_other_guesses(local: Settings) -> None:
+    limited = replace(local, serve=replace(local.serve, rate=3, tokens=(ALL_LINE,)))
+    with served(limited) as server:
+        guesses = [server.client.post("/login", data={"token": f"guess {number}"}) for number in range(5)]
+
+    assert [one.status_code for one in guesses] == [401, 401, 401, 429, 429]
+
+
+def test_a_token_that_is_no_text_is_unknown(shared: Served) -> None:
+    kind = "multipart/form-data; boundary=B; charset=utf-7"
+    form = b'--B\r\nContent-Disposition: form-data; name="token"\r\n\r\n+2AA-\r\n--B--\r\n'
+
+    assert shared.client.post("/login", content=form, headers={"Content-Type": kind}).status_code == 401
+
+
+def test_a_browser_that_signed_in_makes_no_links_to_exports(guarded: tuple[Served, UUID, UUID]) -> None:
+    server, _, _ = guarded
+    cookie = {"Cookie": f"imgctl_token={MINE['Authorization'].removeprefix('Bearer ')}"}
+    sent = server.client.post(f"/users/{USER}/export", headers=cookie)
+
+    assert sent.status_code == 401
 
 
 @given(limit=st.integers(1, 100), gaps=st.lists(st.floats(0, 30), max_size=200))

@@ -121,9 +121,7 @@ async def signed_in(
     """Keep a token in a cookie that scripts cannot read and other sites cannot send; it allows reading only."""
     if is_cross_site(request):
         raise Refusal(403, "a page of another site sent this request", hint="sign in from this server's own page")
-    caller = state.auth.tokens.caller(token)
-    if caller is None:
-        raise Refusal(401, "unknown token", hint="`imgctl serve --make-token NAME` makes one")
+    state.auth.sign_in(request, token)
     answer = RedirectResponse(_local(next), status_code=303)
     secure = request.url.scheme == "https" or request.headers.get("x-forwarded-proto") == "https"
     answer.set_cookie(COOKIE, token, max_age=COOKIE_SECONDS, httponly=True, samesite="strict", secure=secure)
