@@ -5,6 +5,8 @@ import signal
 import time
 from pathlib import Path
 
+import pytest
+
 from imgctl.model import Status
 from imgctl.ops.upload.watch import is_written_to
 from tests.whole.conftest import photo
@@ -51,6 +53,33 @@ def test_what_is_there_and_what_comes_is_uploaded_once_it_is_whole(embedded: Dep
     assert ended.summary["uploaded"] == 4
     assert not faults_of("watch", ended.records)
     assert sorted(path.name for path in place.rglob("*.jpg")) == ["0.jpg", "1.jpg", "2.jpg", "3.jpg"]
+
+
+@pytest.mark.parametrize("name", [b"1\xff.jpg", b"album\xff/1.jpg"])
+@pytest.mark.parametrize("poll", [False, True])
+def test_neither_a_name_that_is_not_utf_8_nor_a_loop_ends_a_watch(
+    embedded: Deployment, tmp_path: Path, name: bytes, *, poll: bool
+) -> None:
+    place = tmp_path / "scans"
+    place.mkdir()
+    (place / "0.jpg").write_bytes(photo(0))
+    (place / "loop").symlink_to(".")
+    odd = Path(os.fsdecode(os.fsencode(place) + b"/" + name))
+    odd.parent.mkdir(exist_ok=True)
+    embedded.run("init")
+    more = ("--poll",) if poll else ()
+    run = embedded.start("watch", str(place), "--user", str(USER), "--settle", "0.2s", "--json", *more)
+    while not embedded.images():
+        run.process.join(0.05)
+        assert run.process.exitcode is None, run.err.read_text()
+
+    odd.write_bytes(photo(1))
+    (place / "2.jpg").write_bytes(photo(2))
+    ends_with(embedded, run, 3)
+    ended = run.wait()
+
+    assert ended.code == 0, ended.err
+    assert_whole(embedded, [photo(number) for number in range(3)], status=Status.PROCESSING)
 
 
 def test_a_run_after_it_finds_all_there(embedded: Deployment, album: dict[Path, bytes]) -> None:

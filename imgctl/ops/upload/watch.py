@@ -25,6 +25,9 @@ from imgctl.store.blobs.base import BlobStore
 _TICK_MILLISECONDS, _STEP_MILLISECONDS = 500, 50
 # Rescans find files whose events were lost: the kernel drops events once its queue is full.
 RESCAN_SECONDS = 3600.0
+# The same after an event that watchfiles cannot report: one with a name that is not UTF-8. The time doubles, up to a minute,
+# while such events go on: a scan causes them itself, by opening a directory of such a name.
+LOST_SECONDS, MOST_LOST_SECONDS = 5.0, 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,19 +87,24 @@ class WatchedDirectory:
         self._stop = stop
         # Files that may be incomplete: size and mtime at the last check, and the time of that check.
         self._unsettled: dict[str, tuple[tuple[int, int], float]] = {}
+        self._has_lost_events = False
+        self._lost_at, self._lost_seconds = -RESCAN_SECONDS, LOST_SECONDS
 
     def files(self) -> Iterator[SourceFile | FileOutcome | None]:
         """Yield all existing files, then new ones; None when there are no more for now."""
         changes = self._changes()
         # The watch begins before the walk, so that no new file is missed.
-        next(changes)
+        next(changes, None)
         yield from self._walked(self._root)
         scanned = time.monotonic()
         for changed in changes:
             for path in changed:
                 yield from self._changed(path)
             yield from self._settled()
-            if time.monotonic() > scanned + RESCAN_SECONDS:
+            if time.monotonic() > scanned + (self._lost_seconds if self._has_lost_events else RESCAN_SECONDS):
+                if self._has_lost_events:
+                    self._lost_seconds = min(2 * self._lost_seconds, MOST_LOST_SECONDS)
+                self._has_lost_events = False
                 yield from self._walked(self._root)
                 scanned = time.monotonic()
             yield None
@@ -104,6 +112,29 @@ class WatchedDirectory:
                 return
 
     def _changes(self) -> Iterator[list[str]]:
+        while not self._stop.is_set():
+            began = False
+            try:
+                for changed in self._events():
+                    began = True
+                    yield changed
+            except RuntimeError as error:
+                # watchfiles has no other name for it. It follows links, where it polls, whatever they lead to.
+                if not any(said in str(error) for said in ("decode path", "File system loop")):
+                    raise
+                # It ended the watch, and took the events of other files with it.
+                self._lose_events(time.monotonic())
+                if not began:
+                    # Each start opens a directory of such a name: what comes is found by scans alone.
+                    self._stop.wait(_TICK_MILLISECONDS / 1000)
+                    yield []
+
+    def _lose_events(self, now: float) -> None:
+        if now > self._lost_at + 2 * self._lost_seconds:
+            self._lost_seconds = LOST_SECONDS
+        self._lost_at, self._has_lost_events = now, True
+
+    def _events(self) -> Iterator[list[str]]:
         try:
             from watchfiles import Change, watch
         except ImportError as error:
@@ -186,7 +217,8 @@ def is_written_to(path: str) -> bool:
     Linux denies a read lease while the file is open for writing (fcntl(2)); only for files on local disks, and only to
     their owner.
     """
-    if not hasattr(fcntl, "F_SETLEASE"):
+    if not hasattr(fcntl, "F_SETLEASE") or not _is_text(path):
+        # To open a file whose name is not UTF-8 would be an event that watchfiles cannot report.
         return False
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW)
@@ -205,3 +237,11 @@ def is_written_to(path: str) -> bool:
         return False
     finally:
         os.close(descriptor)
+
+
+def _is_text(path: str) -> bool:
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
