@@ -22,7 +22,7 @@ STAGES: dict[str, tuple[tuple[str, str], ...]] = {
         ("_next_chunk", "walk"),
         ("budget.acquire", "wait for memory"),
         ("_offer", "wait for the promise"),
-        ("split", "ask the journal"),
+        ("split", "query the journal"),
         ("prepare", "recognise and describe"),
     ),
     MAIN: (
@@ -34,7 +34,7 @@ STAGES: dict[str, tuple[tuple[str, str], ...]] = {
         ("obstore.put", "put"),
         ("create", "put"),
         ("request()", "put"),
-        ("_put_ended", "tell"),
+        ("_put_ended", "report a put"),
         ("_queue.get", "wait for a promise"),
     ),
 }

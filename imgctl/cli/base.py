@@ -107,7 +107,7 @@ class Session:
             except OSError as error:
                 # What is left in the buffer would fail again at the exit, and change the exit code.
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-                hint = "free some space there and run the same again"
+                hint = "free some space there and run the same command again"
                 raise StateError(f"stdout cannot be written: {error.strerror or error}", hint=hint) from None
 
 

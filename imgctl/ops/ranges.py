@@ -35,7 +35,7 @@ def chunks(store: BlobStore, blob: Blob) -> Iterator[bytes]:
     while start < blob.size:
         chunk = store.read(blob.key, start=start, length=min(CHUNK_BYTES, blob.size - start), etag=blob.etag)
         if not chunk:
-            raise BlobCorrupt(f"{blob.key} ended early", hint="run the same again")
+            raise BlobCorrupt(f"{blob.key} ended early", hint="run the same command again")
         yield chunk
         start += len(chunk)
 

@@ -136,5 +136,5 @@ def test_a_full_disk_behind_stdout_is_an_error_with_a_next_step(filled: Deployme
 
     assert ended.returncode == 1
     assert ended.stderr.splitlines()[-1] == (
-        "imgctl: stdout cannot be written: No space left on device (free some space there and run the same again)"
+        "imgctl: stdout cannot be written: No space left on device (free some space there and run the same command again)"
     )

@@ -152,7 +152,10 @@ class _Run:
             elif now[one.id].erased_at is not None:
                 yield Outcome(subject=str(one.id), fate=Fate.ERASED, blobs=now[one.id].blobs, bytes=now[one.id].bytes)
             else:
-                detail = f"a worker or an upload may still put blobs of it until {one.settles_at:%Y-%m-%d %H:%M:%S}: run the same after that"
+                until = f"{one.settles_at:%Y-%m-%d %H:%M:%S}"
+                detail = (
+                    f"a worker or an upload may still put blobs of it until {until}: run the same command again then"
+                )
                 yield Outcome(subject=str(one.id), fate=Fate.WAITING, detail=detail)
 
     def _left(self, some: Sequence[Erasure]) -> dict[UUID, str]:

@@ -198,7 +198,7 @@ class ExportJob:
             if not sink.removes:
                 state.discard()
                 message = "images in the unfinished ZIP file no longer exist: the file is started again"
-                raise StateError(message, hint="run the same again")
+                raise StateError(message, hint="run the same command again")
             for image, role, path in gone:
                 sink.remove(path)
                 state.forget(image, role)

@@ -162,4 +162,6 @@ def digest_of(file: Path) -> bytes:
 
 def unwritable(file: Path, error: OSError) -> StateError:
     """Return the error for a file that cannot be written; it ends the run, and the next run continues there."""
-    return StateError(f"{file}: {(error.strerror or str(error)).lower()}", hint="check --out, then run the same again")
+    return StateError(
+        f"{file}: {(error.strerror or str(error)).lower()}", hint="check --out, then run the same command again"
+    )

@@ -190,7 +190,7 @@ def put_original(store: BlobStore, row: NewImage, body: Body) -> None:
 def why(error: Exception, *, changed: bool) -> tuple[Reason, str]:
     """Return the reason and the detail for a failed request; `changed`: BlobCorrupt means that the source changed."""
     if isinstance(error, BlobArchived):
-        return Reason.ARCHIVED, "is in an archive class; restore it, then run again"
+        return Reason.ARCHIVED, "is in an archive class; restore it, then run the same command again"
     if isinstance(error, NotTried):
         return Reason.NOT_TRIED, str(error)
     line = error.line if isinstance(error, ImgctlError) else f"{type(error).__name__}: {error}"

@@ -212,7 +212,9 @@ def _same(file: Path, other: Path) -> bool:
 
 
 def _unwritable(error: OSError) -> StateError:
-    return StateError(f"the report cannot be written: {error.strerror}", hint="free some space there and run again")
+    return StateError(
+        f"the report cannot be written: {error.strerror}", hint="free some space there and run the same command again"
+    )
 
 
 def _is_a_failed_file(outcome: FileOutcome) -> bool:

@@ -108,7 +108,7 @@ class Putters(Generic[S]):
         if self._rate and not self._given_up:
             self._stop.wait(self._rate.reserve(prepared.row.bytes))
         if self._given_up or self._stop.is_set():
-            return NotTried("the run ended before; run the same again")
+            return NotTried("the run ended before; run the same command again")
         began = trace.clock()
         try:
             put_original(self._store, prepared.row, prepared.body)

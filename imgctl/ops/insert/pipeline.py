@@ -153,7 +153,7 @@ class Sources:
             result = act(item)
         except KeyShapeError as error:
             # Such a blob may exist and have a size, but not every store reads it.
-            detail = f"{error}; rename the blob, then run the same again"
+            detail = f"{error}; rename the blob, then run the same command again"
             return FileOutcome(path=item.key, fate=Fate.FAILED, reason=Reason.BAD_LINE, detail=detail, bytes=size)
         except StoreError as error:
             self.failures.record(error)

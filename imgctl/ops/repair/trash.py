@@ -54,9 +54,9 @@ def carry(store: BlobStore, blob: Blob, target: str, *, certain: Callable[[], bo
             raise
     there, still = store.head(target), store.head(blob.key)
     if there is None or there.size != blob.size:
-        raise BlobCorrupt(f"{blob.key} did not arrive whole at {target}", hint="run the same again")
+        raise BlobCorrupt(f"{blob.key} did not arrive whole at {target}", hint="run the same command again")
     if still is None or still.etag != blob.etag:
-        raise BlobCorrupt(f"{blob.key} changed while it was moved", hint="run the same again")
+        raise BlobCorrupt(f"{blob.key} changed while it was moved", hint="run the same command again")
     if not certain():
         store.delete([target])
         return False
@@ -124,5 +124,5 @@ def _content_type(key: str) -> str:
 def _digest(store: BlobStore, key: str) -> bytes:
     blob = store.head(key)
     if blob is None:
-        raise BlobMissing(f"there is no blob {key}", hint="run the same again")
+        raise BlobMissing(f"there is no blob {key}", hint="run the same command again")
     return sha256_of(store, blob)

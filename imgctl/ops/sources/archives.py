@@ -110,7 +110,8 @@ class ArchiveFiles:
         except Damaged as error:
             detail = str(error)
         except OSError as error:
-            detail = f"{(error.strerror or str(error)).lower()}; check the archive and TMPDIR, and run again"
+            why = (error.strerror or str(error)).lower()
+            detail = f"{why}; check the archive and TMPDIR, and run the same command again"
         return FileOutcome(path=found.path, fate=Fate.FAILED, reason=Reason.UNREADABLE, detail=detail, bytes=found.size)
 
     def identity(self, found: SourceFile) -> bytes:

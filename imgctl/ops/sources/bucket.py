@@ -86,9 +86,8 @@ class BucketFiles:
             self._record_failure(error)
             return failed(found.path, error, size=found.size)
         except OSError as error:
-            detail = (
-                f"no space to spool it: {(error.strerror or str(error)).lower()}; free some in TMPDIR and run again"
-            )
+            why = (error.strerror or str(error)).lower()
+            detail = f"no space to spool it: {why}; free some in TMPDIR and run the same command again"
             return FileOutcome(path=found.path, fate=Fate.FAILED, reason=Reason.UNREADABLE, detail=detail)
         self._failures.record(None)
         return read
@@ -214,10 +213,10 @@ def failed(path: str, error: StoreError, *, size: int | None = None) -> FileOutc
     """Return the outcome of a failed request to a source; without the error's hint, which is about the store."""
     if isinstance(error, BlobArchived):
         return _archived(path, "an archive class", size)
-    detail = f"{error.message}; check the source and its permissions, then run again"
+    detail = f"{error.message}; check the source and its permissions, then run the same command again"
     return FileOutcome(path=path, fate=Fate.FAILED, reason=Reason.SOURCE, detail=detail, bytes=size)
 
 
 def _archived(path: str, storage_class: str, size: int | None) -> FileOutcome:
-    detail = f"is in {storage_class}; restore it there, then run again"
+    detail = f"is in {storage_class}; restore it there, then run the same command again"
     return FileOutcome(path=path, fate=Fate.FAILED, reason=Reason.ARCHIVED, detail=detail, bytes=size)

@@ -49,7 +49,7 @@ class LocalFiles:
         except OSError as error:
             return unreadable(found.path, error)
         if read is None:
-            detail = "changed while reading; run again when nothing writes to it"
+            detail = "changed while reading; run the same command again when nothing writes to it"
             return FileOutcome(path=found.path, fate=Fate.FAILED, reason=Reason.CHANGED, detail=detail)
         return read
 
@@ -59,7 +59,7 @@ class LocalFiles:
 
 def unreadable(path: str, error: OSError) -> FileOutcome:
     """Return the outcome of a file that vanished after the walk, or that cannot be read."""
-    detail = f"{(error.strerror or str(error)).lower()}; check the file and run again"
+    detail = f"{(error.strerror or str(error)).lower()}; check the file and run the same command again"
     reason = Reason.NOT_FOUND if isinstance(error, FileNotFoundError) else Reason.UNREADABLE
     return FileOutcome(path=path, fate=Fate.FAILED, reason=reason, detail=detail)
 

@@ -144,5 +144,5 @@ def refused(path: str, error: OSError | ValueError) -> FileOutcome:
     denied = isinstance(error, PermissionError)
     step = "check the path" if missing else "check its permissions" if denied else "check it"
     message = error.strerror if isinstance(error, OSError) else None
-    detail = f"{(message or str(error)).lower()}; {step} and run again"
+    detail = f"{(message or str(error)).lower()}; {step} and run the same command again"
     return FileOutcome(path=path, fate=Fate.FAILED, reason=reason, detail=detail)

@@ -167,7 +167,7 @@ def _mtime_ns(response: HTTPResponse) -> int:
 
 def failed(path: str, error: RequestFailed) -> FileOutcome:
     """Return the outcome of a url whose request failed."""
-    detail = f"{error}; check the url, then run again"
+    detail = f"{error}; check the url, then run the same command again"
     return FileOutcome(path=path, fate=Fate.FAILED, reason=Reason.SOURCE, detail=detail)
 
 

@@ -111,7 +111,7 @@ def _described(found: SourceFile, read: Read, order: UploadOrder) -> Description
             sidecars=found.source.sidecars,
         )
     except StoreError as error:
-        detail = f"its sidecar cannot be read: {error.message}; run again"
+        detail = f"its sidecar cannot be read: {error.message}; run the same command again"
         return FileOutcome(path=found.path, fate=Fate.FAILED, reason=Reason.SOURCE, detail=detail, bytes=read.size)
     return _left_out(found, description, order) or description
 

@@ -121,7 +121,7 @@ def _from_response(status: int, code: str, message: str, target: Target) -> Fail
         hint = f"create it, or correct [store] url; the endpoint is {target.endpoint}"
         return Failure(error=BucketMissing(f"there is no bucket {target.bucket}", hint=hint))
     if code not in _PERMANENT and (code in _TRANSIENT or status in (408, 409, 429, 500, 502, 503, 504)):
-        hint = "run the same again later, or with less concurrency"
+        hint = "run the same command again later, or with less concurrency"
         busy = StoreUnavailable(f"{what}: {target.endpoint} is throttling or failing ({detail})", hint=hint)
         return Failure(error=busy, transient=True)
     return Failure(error=_permanent_error(what, status, code, detail, target))
@@ -139,7 +139,7 @@ def _without_response(error: Exception, text: str, kind: str, target: Target) ->
             detail = f"{endpoint} did not respond in time"
         else:
             detail = f"{endpoint} cannot be reached" if "Connect" in kind else f"the connection to {endpoint} broke"
-        hint = "check the endpoint and the network, then run the same again"
+        hint = "check the endpoint and the network, then run the same command again"
         return Failure(error=StoreUnavailable(f"{what}: {detail}", hint=hint), transient=True)
     if "without LOCATION" in text:
         return Failure(error=_wrong_region("a redirect", target))
@@ -171,7 +171,7 @@ def _permanent_error(what: str, status: int, code: str, detail: str, target: Tar
     bucket, endpoint = target.bucket, target.endpoint
     # Google reports it only in the message.
     if code in _DAMAGED or "match calculated" in detail:
-        return BlobCorrupt(f"{what} arrived damaged and was rejected ({detail})", hint="run the same again")
+        return BlobCorrupt(f"{what} arrived damaged and was rejected ({detail})", hint="run the same command again")
     if code in _NO_SPACE or status == 507:
         return StoreFull(f"no space is left in bucket {bucket} ({detail})", hint="free space there")
     if status in (301, 307) or code in ("AuthorizationHeaderMalformed", "PermanentRedirect"):

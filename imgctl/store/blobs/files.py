@@ -192,7 +192,7 @@ def unchanged(
 
 def replaced(key: str) -> BlobCorrupt:
     """The error for a blob that changed since it was read."""
-    return BlobCorrupt(f"{key} changed meanwhile", hint="run the same again once no program writes to it")
+    return BlobCorrupt(f"{key} changed meanwhile", hint="run the same command again once no program writes to it")
 
 
 def _changed(path: object) -> BlobCorrupt:
@@ -226,7 +226,9 @@ def _store_error(error: OSError, key: str, path: Path) -> StoreError:
     if error.errno in _MISSING:
         return BlobMissing(f"there is no blob {key}", hint=f"looked for {path}")
     if error.errno in _FULL:
-        return StoreFull(f"no space is left for {path}", hint="free space or raise the quota, then run the same again")
+        return StoreFull(
+            f"no space is left for {path}", hint="free space or raise the quota, then run the same command again"
+        )
     if error.errno in _DENIED:
         return StoreDenied(f"{path}: {error.strerror}", hint="give this user the right to read and write there")
     return StoreError(f"{path}: {error.strerror or error}", hint="the store needs a file system with hard links")

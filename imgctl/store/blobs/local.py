@@ -132,7 +132,7 @@ class LocalStore:
         with translated(key, self._path(key)):
             moved = move(self._archive, key, to=wanted, etag=etag)
         if moved.storage_class != to:
-            raise BlobCorrupt(f"{key} is not in {to} after the move", hint="run the same again")
+            raise BlobCorrupt(f"{key} is not in {to} after the move", hint="run the same command again")
         return moved
 
     def restore(self, key: str, *, tier: Tier, days: int | None) -> Restore:

@@ -139,5 +139,7 @@ def _promised(
         return Promised(id=row.id, original_key=None, status=Status.UPLOADING, created=False, erased=True)
     existing = known.get((row.user_id, row.sha256))
     if existing is None:
-        raise CatalogError(f"image {row.id} could not be promised", hint="its row was deleted meanwhile; run again")
+        raise CatalogError(
+            f"image {row.id} could not be promised", hint="its row was deleted meanwhile; run the same command again"
+        )
     return existing

@@ -69,4 +69,4 @@ def test_what_a_stopped_run_did_not_put_is_said_to_be_not_tried(tmp_path: Path) 
 
     assert error is not None
     outcome = prepared.failed(error, image=row.id)
-    assert (outcome.reason, outcome.detail) == (Reason.NOT_TRIED, "the run ended before; run the same again")
+    assert (outcome.reason, outcome.detail) == (Reason.NOT_TRIED, "the run ended before; run the same command again")

@@ -86,7 +86,7 @@ def test_a_pipe_in_place_of_a_file_does_not_block(tmp_path: Path, size: int) -> 
 
     assert isinstance(read, FileOutcome)
     assert (read.fate, read.reason) == (Fate.FAILED, Reason.UNREADABLE)
-    assert read.detail == "not a regular file; check the file and run again"
+    assert read.detail == "not a regular file; check the file and run the same command again"
 
 
 @pytest.mark.parametrize("name", ["a.zip", "a.tar", "a.tgz"])
@@ -97,7 +97,7 @@ def test_a_pipe_named_like_an_archive_does_not_block(tmp_path: Path, name: str) 
         (found,) = walked(tmp_path / name)
 
     assert isinstance(found, FileOutcome)
-    assert (found.fate, found.detail) == (Fate.FAILED, "not a regular file; check it and run again")
+    assert (found.fate, found.detail) == (Fate.FAILED, "not a regular file; check it and run the same command again")
 
 
 def test_pipes_sockets_and_links_are_reported_and_not_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -178,7 +178,7 @@ class Azure:
             time.sleep(_POLL_SECONDS)
             response = self._request("HEAD", name)
         if (status := response.headers.get("x-ms-copy-status", "success")) != "success":
-            raise StoreError(f"{source} was not copied: {status}", hint="run the same again")
+            raise StoreError(f"{source} was not copied: {status}", hint="run the same command again")
         if found.headers.get("Content-Type") != copied.content_type:
             kept = {ours: found.headers[theirs] for theirs, ours in _HEADERS.items() if found.headers.get(theirs)}
             kept["x-ms-blob-content-type"] = copied.content_type

@@ -52,7 +52,7 @@ def batch_errors(content_type: str, body: bytes, keys: Sequence[T]) -> list[tupl
             headers = dict(line.split(": ", 1) for line in head.decode(errors="replace").split("\r\n") if ": " in line)
             found.append((keys[number], error_response(int(status[1]), headers, content.strip())))
     if len(responses) != len(keys):
-        hint = "run the same again; if this repeats, list the remaining objects with another tool"
+        hint = "run the same command again; if this repeats, list the remaining objects with another tool"
         raise StoreError(
             f"{count_of(len(responses), 'response')} for {count_of(len(keys), 'deletion')} in one request", hint=hint
         )

@@ -42,7 +42,7 @@ def purge(provider: Provider, calls: Calls, some: Sequence[Remnant]) -> Iterator
         if one in rejected or until is None or (soft.permanent and one.version_id is not None):
             continue
         message = f"{one.name} is soft-deleted, and stays until about {until:%Y-%m-%d %H:%M}"
-        hint = "it cannot be deleted sooner; run the same again after that"
+        hint = "it cannot be deleted sooner; run the same command again after that"
         yield replace(one, until=until), StoreDenied(message, hint=hint)
 
 
