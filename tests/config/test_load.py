@@ -105,14 +105,14 @@ def refused(directory: Path, text: str = "", **environ: str) -> str:
     return caught.value.line
 
 
-def test_example_file_is_the_defaults() -> None:
+def test_example_file_equals_the_defaults() -> None:
     loaded = load_settings(file=EXAMPLE, environ={})
 
     assert loaded == Settings(file=EXAMPLE)
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_example_file_mentions(path: str) -> None:
+def test_example_file_contains_every_setting(path: str) -> None:
     node: object = tomllib.loads(EXAMPLE.read_text())
     for name in path.split("."):
         assert isinstance(node, dict)
@@ -121,7 +121,7 @@ def test_example_file_mentions(path: str) -> None:
     assert node is not None
 
 
-def test_example_file_says_what_every_setting_is() -> None:
+def test_example_file_describes_every_setting() -> None:
     lines = EXAMPLE.read_text().splitlines()
     bare = [line for before, line in pairwise(lines) if " = " in line and not before.startswith("# ")]
 
@@ -129,20 +129,20 @@ def test_example_file_says_what_every_setting_is() -> None:
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_file_beats_default(path: str, tmp_path: Path) -> None:
+def test_file_overrides_default(path: str, tmp_path: Path) -> None:
     assert other(path) != default(path)
     assert setting(load(tmp_path, toml(path, other(path))), path) == other(path)
 
 
 @pytest.mark.parametrize(("path", "variable"), PATHS.items())
-def test_environment_beats_file(path: str, variable: str, tmp_path: Path) -> None:
+def test_environment_overrides_file(path: str, variable: str, tmp_path: Path) -> None:
     loaded = load(tmp_path, toml(path, default(path)), **{variable: text_of(other(path))})
 
     assert setting(loaded, path) == other(path)
 
 
 @pytest.mark.parametrize(("path", "variable"), PATHS.items())
-def test_flag_beats_environment_and_file(path: str, variable: str, tmp_path: Path) -> None:
+def test_flag_overrides_environment_and_file(path: str, variable: str, tmp_path: Path) -> None:
     file = tmp_path / "chosen.toml"
     file.write_text(toml(path, other(path)))
     environ = {variable: text_of(other(path))}
@@ -159,7 +159,7 @@ def test_one_setting_changes_no_other(path: str, tmp_path: Path) -> None:
     assert [name for name in PATHS if setting(loaded, name) != default(name)] == [path]
 
 
-def test_environment_twins_are_named_after_section_and_setting() -> None:
+def test_variables_are_named_after_section_and_setting() -> None:
     assert PATHS["store.endpoint_url"] == "IMGCTL_STORE_ENDPOINT_URL"
     assert PATHS["variants.thumb.max_edge_px"] == "IMGCTL_VARIANTS_THUMB_MAX_EDGE_PX"
 
@@ -168,11 +168,11 @@ def test_no_two_settings_share_a_variable() -> None:
     assert len(set(PATHS.values())) == len(PATHS) > 20
 
 
-def test_empty_variable_is_as_good_as_none(tmp_path: Path) -> None:
+def test_empty_variable_is_ignored(tmp_path: Path) -> None:
     assert load(tmp_path, "[work]\njobs = 3\n", IMGCTL_WORK_JOBS="").work.jobs == 3
 
 
-def test_a_variable_that_is_nearly_a_setting_is_misspelt() -> None:
+def test_misspelt_variable_is_found_with_its_correction() -> None:
     environ = dict.fromkeys(PATHS.values(), "1") | {
         "IMGCTL_UPLOD_MEMORY": "1GiB",
         "IMGCTL_WORK_JOB": "4",
@@ -190,7 +190,7 @@ def test_a_variable_that_is_nearly_a_setting_is_misspelt() -> None:
 
 
 @given(jobs=st.integers(0, 1024), lease=st.floats(1, 3600))
-def test_numbers_come_back_from_text_as_they_were(jobs: int, lease: float) -> None:
+def test_numbers_round_trip_through_text(jobs: int, lease: float) -> None:
     environ = {"IMGCTL_WORK_JOBS": str(jobs), "IMGCTL_WORK_LEASE": f"{lease:.3f}"}
 
     loaded = load_settings(environ=environ, directory=EXAMPLE.parent / "tests")
@@ -209,7 +209,9 @@ def test_numbers_come_back_from_text_as_they_were(jobs: int, lease: float) -> No
         ("[upload]\nmemory = 1048576", "upload.memory", 2**20),
     ],
 )
-def test_durations_and_sizes_read_with_units_and_without(text: str, path: str, value: float, tmp_path: Path) -> None:
+def test_durations_and_sizes_are_read_with_and_without_units(
+    text: str, path: str, value: float, tmp_path: Path
+) -> None:
     assert setting(load(tmp_path, text), path) == value
 
 
@@ -246,11 +248,11 @@ def test_durations_and_sizes_read_with_units_and_without(text: str, path: str, v
         ("[work\njobs = 1", r"chosen\.toml: not TOML: .*config\.example\.toml"),
     ],
 )
-def test_file_that_cannot_be_is_refused_by_name(text: str, told: str, tmp_path: Path) -> None:
+def test_invalid_file_is_refused_with_the_setting(text: str, told: str, tmp_path: Path) -> None:
     assert re.search(told, refused(tmp_path, text))
 
 
-def test_impossible_variable_is_refused_by_its_name(tmp_path: Path) -> None:
+def test_invalid_variable_is_refused_with_its_name(tmp_path: Path) -> None:
     assert refused(tmp_path, IMGCTL_WORK_JOBS="-1").startswith("IMGCTL_WORK_JOBS: -1 is below 0")
 
 
@@ -267,30 +269,30 @@ def test_impossible_variable_is_refused_by_its_name(tmp_path: Path) -> None:
         "[catalog]\nurl = ['postgresql+psycopg://me:s3cr3t@db/photos']",
     ],
 )
-def test_secret_that_cannot_be_is_not_repeated(text: str, tmp_path: Path) -> None:
+def test_invalid_secret_is_refused_without_its_value(text: str, tmp_path: Path) -> None:
     told = refused(tmp_path, text)
 
     assert re.search(r"\[(serve|notify|catalog)\] \w+: the value is", told)
     assert "s3cr3t" not in told
 
 
-def test_url_with_the_line_feed_of_its_file_is_refused_without_repeating_it(tmp_path: Path) -> None:
+def test_url_with_a_trailing_line_feed_is_refused_without_its_value(tmp_path: Path) -> None:
     told = refused(tmp_path, IMGCTL_CATALOG_URL="postgresql://me:s3cr3t@db/photos\n")
 
     assert told.startswith("IMGCTL_CATALOG_URL: contains a line feed")
     assert "s3cr3t" not in told
 
 
-def test_home_that_cannot_be_looked_into_holds_no_configuration(tmp_path: Path) -> None:
+def test_unreadable_home_is_ignored(tmp_path: Path) -> None:
     assert load_settings(environ={"HOME": f"/{'x' * 5000}"}, directory=tmp_path) == Settings()
 
 
 @pytest.mark.parametrize("prefix", ["/a/", "a//b/", "../a/", "a/./", ".hidden/", "no-slash", "a\tb/", "l" * 200 + "/"])
-def test_prefix_under_which_no_key_can_lie_is_refused(prefix: str, tmp_path: Path) -> None:
+def test_prefix_that_no_key_can_have_is_refused(prefix: str, tmp_path: Path) -> None:
     assert "is invalid" in refused(tmp_path, IMGCTL_STORE_ORIGINALS_PREFIX=prefix)
 
 
-def test_impossible_flag_is_refused_by_its_name() -> None:
+def test_invalid_flag_is_refused_with_its_name() -> None:
     flags, names = {"work.max_attempts": "x"}, {"work.max_attempts": "--max-attempts"}
 
     with pytest.raises(ConfigError, match=r"--max-attempts: .*'x'"):
@@ -305,14 +307,14 @@ def test_file_that_is_not_utf8_is_refused_with_its_line(tmp_path: Path) -> None:
         load_settings(file=file, environ={})
 
 
-def test_file_with_the_mark_of_utf8_is_read(tmp_path: Path) -> None:
+def test_file_with_a_byte_order_mark_is_read(tmp_path: Path) -> None:
     file = tmp_path / "chosen.toml"
     file.write_text("[work]\njobs = 3\n", encoding="utf-8-sig")
 
     assert load_settings(file=file, environ={}).work.jobs == 3
 
 
-def test_file_is_utf8_in_any_locale(tmp_path: Path) -> None:
+def test_file_is_read_as_utf8_in_any_locale(tmp_path: Path) -> None:
     file = tmp_path / "chosen.toml"
     file.write_text("[listen]\ninbox = 'füße/'\n", encoding="utf-8")
     program = "import sys; from imgctl.config.load import *; print(ascii(load_settings(file=Path(sys.argv[1]), environ={}).listen.inbox))"
@@ -323,7 +325,7 @@ def test_file_is_utf8_in_any_locale(tmp_path: Path) -> None:
     assert done.stdout.strip() == ascii("füße/"), done.stderr
 
 
-def test_refusals_end_with_the_code_of_configuration(tmp_path: Path) -> None:
+def test_missing_file_is_a_usage_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         load_settings(file=tmp_path / "absent.toml", environ={})
 
@@ -349,7 +351,7 @@ def files_everywhere(directory: Path) -> dict[str, str]:
     }
 
 
-def test_files_are_found_in_their_order(tmp_path: Path) -> None:
+def test_files_are_looked_up_in_order(tmp_path: Path) -> None:
     environ = files_everywhere(tmp_path)
     found = [load_settings(file=tmp_path / "named.toml", environ=environ, directory=tmp_path)]
     found.append(load_settings(environ=environ, directory=tmp_path))
@@ -362,15 +364,15 @@ def test_files_are_found_in_their_order(tmp_path: Path) -> None:
     assert [settings.work.jobs for settings in found] == [1, 2, 3, 4, 5]
 
 
-def test_settings_say_which_file_they_came_from(tmp_path: Path) -> None:
+def test_settings_contain_the_path_of_their_file(tmp_path: Path) -> None:
     assert load(tmp_path).file == tmp_path / "chosen.toml"
 
 
-def test_without_any_file_the_defaults_hold(tmp_path: Path) -> None:
+def test_defaults_apply_without_a_file(tmp_path: Path) -> None:
     assert load_settings(environ={"HOME": str(tmp_path)}, directory=tmp_path) == Settings()
 
 
-def test_unknown_variables_are_left_alone(tmp_path: Path) -> None:
+def test_unknown_variables_are_ignored(tmp_path: Path) -> None:
     assert load(tmp_path, IMGCTL_SOMETHING="else").work == WorkSettings()
 
 
@@ -379,7 +381,7 @@ def test_settings_are_frozen() -> None:
         Settings().store = StoreSettings()  # type: ignore[misc]
 
 
-def test_every_setting_says_what_it_is() -> None:
+def test_every_setting_has_a_description() -> None:
     def undocumented(node: object, path: str) -> list[str]:
         assert is_dataclass(node)
         found = []
@@ -398,7 +400,7 @@ def test_default_settings_make_the_default_recipe() -> None:
     assert Settings().variants.recipe() == Recipe()
 
 
-def test_a_source_is_reached_as_a_store_would_be() -> None:
+def test_a_source_has_the_same_options_as_a_store() -> None:
     others = {"timeout": 5.0, "retries": 3, "requester_pays": True, "addressing": "path", "anonymous": True}
     named: dict[str, Any] = {
         field.name: others.get(field.name, f"some {field.name}") for field in fields(SourceSettings)

@@ -64,7 +64,7 @@ def command_lines() -> Iterator[tuple[str, list[str]]]:
 
 
 @pytest.mark.parametrize("line", [pytest.param(line, id=name) for name, line in command_lines()])
-def test_command_line_is_one_of_imgctl(line: list[str]) -> None:
+def test_command_line_is_valid(line: list[str]) -> None:
     assert parse(line) in commands()
 
 
@@ -86,7 +86,7 @@ def units(tmp_path: Path) -> Path:
     return place
 
 
-def test_systemd_takes_every_unit(units: Path) -> None:
+def test_systemd_accepts_every_unit(units: Path) -> None:
     names = sorted(one.name for kind in ("service", "timer") for one in units.glob(f"*.{kind}"))
 
     done = subprocess.run(
@@ -98,7 +98,7 @@ def test_systemd_takes_every_unit(units: Path) -> None:
     assert [line for line in done.stderr.splitlines() if "imgctl" in line] == []
 
 
-def test_a_picture_that_takes_too_much_memory_ends_no_unit() -> None:
+def test_a_process_killed_for_memory_does_not_stop_its_unit() -> None:
     shared = (DEPLOY / "systemd/imgctl-.service.d/hardening.conf").read_text(encoding="utf-8")
 
     assert "\nOOMPolicy=continue\n" in shared
@@ -113,7 +113,7 @@ def test_mistake_in_a_unit_is_found(units: Path) -> None:
     assert "WatchdogSecs" in done.stderr
 
 
-def test_every_timer_has_its_service_and_makes_up_for_what_it_missed() -> None:
+def test_every_timer_has_its_service_and_catches_up_on_missed_runs() -> None:
     timers = sorted((DEPLOY / "systemd").glob("*.timer"))
 
     assert {one.stem for one in timers} == {"imgctl-upload", "imgctl-backfill", "imgctl-audit", "imgctl-transition"}
@@ -121,7 +121,7 @@ def test_every_timer_has_its_service_and_makes_up_for_what_it_missed() -> None:
     assert all("Persistent=true" in one.read_text(encoding="utf-8") for one in timers)
 
 
-def test_docker_compose_takes_the_file_and_knows_two_workers() -> None:
+def test_docker_compose_accepts_the_file_with_two_workers() -> None:
     done = subprocess.run(
         [BIN / "docker-compose", "-f", COMPOSE, "config", "--format", "json"],
         capture_output=True, text=True, check=True,
@@ -137,7 +137,7 @@ def test_docker_compose_takes_the_file_and_knows_two_workers() -> None:
 
 
 @pytest.mark.parametrize("manifest", [pytest.param(one, id=name) for name, one in documents()])
-def test_kubernetes_takes_the_manifest(manifest: dict[str, object]) -> None:
+def test_kubernetes_accepts_the_manifest(manifest: dict[str, object]) -> None:
     if str(manifest["apiVersion"]).split("/")[0] not in {"keda.sh", "kustomize.config.k8s.io"}:
         kubernetes_validate.validate(manifest, KUBERNETES, strict=True)
 
@@ -160,7 +160,7 @@ def pods(node: object) -> Iterator[dict[str, object]]:
 
 
 @pytest.mark.parametrize("manifest", [pytest.param(one, id=name) for name, one in documents()])
-def test_no_pod_takes_the_addresses_of_services_for_settings(manifest: dict[str, object]) -> None:
+def test_no_pod_has_service_links_in_its_environment(manifest: dict[str, object]) -> None:
     assert all(pod["spec"]["enableServiceLinks"] is False for pod in pods(manifest))  # type: ignore[index]
 
 
@@ -178,7 +178,7 @@ def test_rendering_fits_into_its_container(manifest: dict[str, object]) -> None:
 
 
 @pytest.mark.parametrize("manifest", [pytest.param(one, id=name) for name, one in documents()])
-def test_what_is_scraped_wants_no_token(manifest: dict[str, object]) -> None:
+def test_scraped_ports_serve_metrics_without_a_token(manifest: dict[str, object]) -> None:
     for pod in pods(manifest):
         port = pod.get("metadata", {}).get("annotations", {}).get("prometheus.io/port")  # type: ignore[attr-defined]
         if port is None:
@@ -197,7 +197,7 @@ def test_mistake_in_a_manifest_is_found() -> None:
         kubernetes_validate.validate(manifest, KUBERNETES, strict=True)
 
 
-def test_every_manifest_is_applied_or_named_as_a_choice() -> None:
+def test_every_manifest_is_listed_in_the_kustomization() -> None:
     text = (DEPLOY / "kubernetes/kustomization.yaml").read_text(encoding="utf-8")
 
     assert [one.name for one in MANIFESTS if one.name not in text and one.name != "kustomization.yaml"] == []

@@ -47,7 +47,7 @@ def last(instruction: str) -> str:
     return [given for name, given in steps() if name == instruction][-1]
 
 
-def test_hadolint_takes_the_containerfile() -> None:
+def test_hadolint_accepts_the_containerfile() -> None:
     done = subprocess.run([BIN / "hadolint", DEPLOY / "Containerfile"], check=False, capture_output=True, text=True)
 
     assert (done.returncode, done.stdout) == (0, "")
@@ -62,14 +62,14 @@ def test_mistake_in_a_containerfile_is_found() -> None:
     assert "DL3000" in done.stdout
 
 
-def test_container_runs_as_nobody_and_asks_after_its_health() -> None:
+def test_container_runs_as_nobody_and_has_a_health_check() -> None:
     assert last("USER") == "65532:65532"
     assert "HEALTHCHECK" in dict(steps())
     assert last("FROM").endswith(":nonroot")
     assert json.loads(last("CMD")) == ["work"]
 
 
-def test_copied_files_exist_and_are_not_left_out_of_the_context() -> None:
+def test_copied_files_exist_and_are_part_of_the_context() -> None:
     kept = (DEPLOY / "Containerfile.dockerignore").read_text(encoding="utf-8").split()
     copied = [one for name, given in steps() if name == "COPY" and "--from" not in given for one in given.split()[:-1]]
 
@@ -77,7 +77,7 @@ def test_copied_files_exist_and_are_not_left_out_of_the_context() -> None:
     assert {f"!{one.split('/')[0]}" for one in copied} <= set(kept)
 
 
-def test_lock_of_the_image_pins_what_the_whole_lock_pins() -> None:
+def test_lock_of_the_image_pins_versions_of_the_whole_lock() -> None:
     pinned = set(re.findall(r"^\S+==\S+", (ROOT / "requirements.lock").read_text(encoding="utf-8"), re.MULTILINE))
 
     for lock in DEPLOY.glob("*.lock"):
@@ -85,7 +85,7 @@ def test_lock_of_the_image_pins_what_the_whole_lock_pins() -> None:
 
 
 @needs_dist
-def test_wheel_in_an_empty_venv_passes_the_demo_and_brings_its_pages(tmp_path: Path) -> None:
+def test_wheel_in_an_empty_venv_passes_the_demo_and_contains_its_pages(tmp_path: Path) -> None:
     [wheel] = (ROOT / DIST).glob("*.whl")
     venv = tmp_path / "venv"
     run(PYTHON, "-m", "venv", venv, cwd=tmp_path)
@@ -133,7 +133,7 @@ def found(version: str) -> Iterator[str]:
 
 
 @needs_dist
-def test_steps_of_the_container_build_what_passes_its_own_demo(tmp_path: Path) -> None:
+def test_steps_of_the_container_build_an_installation_that_passes_the_demo(tmp_path: Path) -> None:
     source, image = tmp_path / "src", tmp_path / "image"
     source.mkdir()
     image.mkdir()
@@ -172,7 +172,7 @@ def place(names: list[str], target: Path) -> None:
             shutil.copy(file, target / file.name)
 
 
-def test_image_is_built_by_the_command_that_its_file_names() -> None:
+def test_image_is_built_by_the_command_in_its_file() -> None:
     first = CONTAINERFILE.splitlines()[0].removeprefix("# ")
 
     assert shlex.split(first)[:4] == ["docker", "build", "-f", "deploy/Containerfile"]

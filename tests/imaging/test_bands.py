@@ -66,7 +66,7 @@ def plain(photometric: int) -> list[tuple[int, ...]]:
     big=st.booleans(),
     alpha=st.sampled_from([0, 128, 255]),
 )
-def test_every_layout_of_bands_shows_its_colour_and_only_its_alpha(
+def test_every_layout_of_bands_is_rendered_with_its_colour_and_only_its_alpha(
     photometric: int, extra: tuple[int, ...], bits: int, planar: bool, order: str, big: bool, alpha: int
 ) -> None:
     # More than one associated alpha is a contradiction: only libtiff uses the first.
@@ -96,7 +96,9 @@ def test_every_layout_of_bands_shows_its_colour_and_only_its_alpha(
 @pytest.mark.parametrize("bits", [8, 16])
 @pytest.mark.parametrize("bands", [1, 2, 3])
 @pytest.mark.parametrize("photometric", COLOURS)
-def test_bands_that_no_field_explains_are_dropped(photometric: int, bands: int, bits: int, planar: bool) -> None:
+def test_bands_without_an_extra_samples_field_are_dropped(
+    photometric: int, bands: int, bits: int, planar: bool
+) -> None:
     data = drawn(layout(photometric, None, bands, bits=bits, planar=planar))
 
     assert worst(shown(data), plain(photometric)) <= TOLERANCE
@@ -115,7 +117,7 @@ def test_rows_of_grey_planes_stay_in_order() -> None:
 @pytest.mark.parametrize("format_", ["uchar", "ushort"])
 @pytest.mark.parametrize("extra", range(4))
 @pytest.mark.parametrize("space", ["b-w", "srgb", "cmyk"])
-def test_whatever_libvips_writes_shows(space: str, extra: int, format_: str, tile: bool) -> None:
+def test_every_layout_that_libvips_writes_is_rendered(space: str, extra: int, format_: str, tile: bool) -> None:
     photometric = {"b-w": GREY, "srgb": RGB, "cmyk": CMYK}[space]
     flat = [pyvips.Image.black(SIDE, SIDE, bands=len(one)) + list(one) for one in COLOURS[photometric]]
     image = flat[0].join(flat[1], "horizontal")
@@ -131,7 +133,7 @@ def test_whatever_libvips_writes_shows(space: str, extra: int, format_: str, til
 
 @pytest.mark.parametrize("compression", ["raw", "tiff_lzw", "tiff_adobe_deflate", "packbits"])
 @pytest.mark.parametrize("mode", ["L", "LA", "P", "RGB", "RGBA", "RGBX", "CMYK", "I;16"])
-def test_whatever_pillow_writes_shows(mode: str, compression: str) -> None:
+def test_every_mode_that_pillow_writes_is_rendered(mode: str, compression: str) -> None:
     picture = quadrants()
     if mode == "I;16":
         grey = picture.convert("L")
@@ -167,7 +169,7 @@ def test_transparency_of_a_photoshop_file_is_laid_on_white() -> None:
 
 
 @pytest.mark.parametrize("kind", ["PNG", "WEBP", "TIFF"])
-def test_a_picture_that_its_transparency_hides_is_an_error(kind: str) -> None:
+def test_a_picture_hidden_by_its_transparency_is_rejected(kind: str) -> None:
     unseen = quadrants().convert("RGBA")
     unseen.putalpha(0)
     logo = Image.new("RGBA", (64, 64), (255, 255, 255, 0))
@@ -180,7 +182,7 @@ def test_a_picture_that_its_transparency_hides_is_an_error(kind: str) -> None:
         assert caught.value.hint is not None and "background" in caught.value.hint
 
 
-def test_a_white_picture_on_another_background_is_seen() -> None:
+def test_a_white_picture_on_another_background_is_accepted() -> None:
     logo = Image.new("RGBA", (64, 64), (255, 255, 255, 0))
     logo.paste((255, 255, 255, 255), (16, 16, 48, 48))
 
@@ -189,7 +191,7 @@ def test_a_white_picture_on_another_background_is_seen() -> None:
 
 @pytest.mark.parametrize("colour", [(255, 255, 255), (0, 0, 0), (12, 200, 90)])
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "HEIF", "AVIF", "GIF", "BMP"])
-def test_a_picture_that_truly_is_flat_is_ready(kind: str, colour: tuple[int, int, int]) -> None:
+def test_a_picture_of_one_colour_is_accepted(kind: str, colour: tuple[int, int, int]) -> None:
     assert render(encoded(Image.new("RGB", (640, 480), colour), kind), FINE).damage is None
 
 

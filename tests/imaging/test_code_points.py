@@ -126,7 +126,7 @@ def shown(data: bytes, count: int = len(HUES)) -> list[tuple[int, ...]]:
 @pytest.mark.parametrize("transfer", [1, 4, 8, 13, 14, 16, 18])
 @pytest.mark.parametrize("primaries", XY)
 @pytest.mark.parametrize("kind", ["PNG", "HEIF", "AVIF"])
-def test_code_points_are_followed(kind: str, primaries: int, transfer: int) -> None:
+def test_colours_are_converted_by_code_points(kind: str, primaries: int, transfer: int) -> None:
     data = marked(patches(list(HUES)), kind, primaries, transfer)
 
     # From the decoded codes: luma and chroma round them, and HDR curves turn this into steps.
@@ -137,7 +137,7 @@ def test_code_points_are_followed(kind: str, primaries: int, transfer: int) -> N
 
 @pytest.mark.parametrize("by", ["cLLI", "mDCV"])
 @pytest.mark.parametrize("peak", [203, 600, 4000, 10_000])
-def test_the_brightest_of_a_picture_is_as_white_as_sdr_can_be(peak: int, by: str) -> None:
+def test_the_peak_of_an_hdr_picture_becomes_sdr_white(peak: int, by: str) -> None:
     greys = [(round(255 * in_pq(nits)),) * 3 for nits in (1, 50, 100, 203, peak)]
     value = struct.pack(">I", peak * 10_000)
     body = by.encode() + (value + bytes(4) if by == "cLLI" else bytes(16) + value + bytes(4))
@@ -155,7 +155,7 @@ def test_the_brightest_of_a_picture_is_as_white_as_sdr_can_be(peak: int, by: str
 
 @pytest.mark.parametrize("transfer", [4, 8, 16, 18])
 @pytest.mark.parametrize("primaries", XY)
-def test_code_points_of_sixteen_bits_are_followed(primaries: int, transfer: int) -> None:
+def test_colours_of_sixteen_bits_are_converted_by_code_points(primaries: int, transfer: int) -> None:
     picture = patches(list(HUES))
     wide = pyvips.Image.new_from_memory(picture.tobytes(), picture.width, picture.height, 3, "uchar") * 257
     png = bytes(wide.cast("ushort").copy(interpretation="rgb16").pngsave_buffer())
@@ -167,7 +167,7 @@ def test_code_points_of_sixteen_bits_are_followed(primaries: int, transfer: int)
 
 @pytest.mark.parametrize("kind", ["PNG", "HEIF", "AVIF"])
 @pytest.mark.parametrize("transfer", [4, 16])
-def test_code_points_of_grey_are_followed(kind: str, transfer: int) -> None:
+def test_grey_is_converted_by_code_points(kind: str, transfer: int) -> None:
     greys = [(0,), (60,), (128,), (148,), (200,)]
 
     data = marked(patches(list(greys), mode="L"), kind, 9, transfer)
@@ -178,7 +178,7 @@ def test_code_points_of_grey_are_followed(kind: str, transfer: int) -> None:
 
 @pytest.mark.parametrize("kind", ["PNG", "HEIF", "AVIF"])
 @pytest.mark.parametrize("points", [(1, 13), (1, 1), (2, 2), (1, 6)])
-def test_code_points_that_say_srgb_or_nothing_change_nothing(kind: str, points: tuple[int, int]) -> None:
+def test_code_points_of_srgb_or_unspecified_change_nothing(kind: str, points: tuple[int, int]) -> None:
     assert worst(shown(marked(patches(list(HUES)), kind, *points)), list(HUES)) <= TOLERANCE
 
 
@@ -260,7 +260,7 @@ def unusable() -> dict[str, bytes]:
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "HEIF", "AVIF"])
 @pytest.mark.parametrize("name", unusable())
-def test_a_profile_that_cannot_be_followed_costs_no_pixel_and_is_said(name: str, kind: str) -> None:
+def test_an_unusable_profile_is_ignored_and_reported(name: str, kind: str) -> None:
     rendered = render(encoded(patches(list(HUES)), kind, icc_profile=unusable()[name]), FINE)
 
     assert worst(middles(full(rendered), len(HUES)), list(HUES)) <= TOLERANCE
@@ -270,7 +270,7 @@ def test_a_profile_that_cannot_be_followed_costs_no_pixel_and_is_said(name: str,
         assert rendered.damage is not None
 
 
-def test_ink_whose_profile_cannot_be_followed_is_read_as_printers_ink() -> None:
+def test_cmyk_with_an_unusable_profile_is_read_as_printers_ink() -> None:
     inks = patches([(200, 30, 20, 0), (0, 180, 190, 10)], mode="CMYK")
     plain = render(encoded(inks, "TIFF"), FINE)
 
@@ -280,7 +280,7 @@ def test_ink_whose_profile_cannot_be_followed_is_read_as_printers_ink() -> None:
     assert full(rendered).tobytes() == full(plain).tobytes()
 
 
-def test_a_cut_off_picture_with_such_a_profile_says_both() -> None:
+def test_a_truncated_picture_with_an_unusable_profile_is_reported_with_both() -> None:
     data = encoded(patches(list(HUES)), "JPEG", icc_profile=unusable()["named colours"])
 
     damage = render(data[: len(data) * 9 // 10], FINE).damage
@@ -288,7 +288,7 @@ def test_a_cut_off_picture_with_such_a_profile_says_both() -> None:
     assert damage is not None and "cut off" in damage and "profile" in damage
 
 
-def test_a_profile_that_fits_is_not_spoken_of() -> None:
+def test_a_usable_profile_is_not_reported() -> None:
     out = io.BytesIO()
     patches(list(HUES)).save(out, "JPEG", icc_profile=rgb_profile(ADOBE_RGB, 2.2))
 

@@ -35,7 +35,7 @@ def shown(data: bytes, count: int) -> list[tuple[int, ...]]:
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "WEBP", "HEIF", "AVIF"])
 @pytest.mark.parametrize("profile", PROFILES.values(), ids=PROFILES)
-def test_wide_gamut_profiles_become_srgb(profile: bytes, kind: str) -> None:
+def test_wide_gamut_profiles_are_converted_to_srgb(profile: bytes, kind: str) -> None:
     picture = patches(list(HUES))
 
     colours = shown(encoded(picture, kind, icc_profile=profile), len(HUES))
@@ -45,7 +45,7 @@ def test_wide_gamut_profiles_become_srgb(profile: bytes, kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "TIFF"])
-def test_cmyk_with_a_profile_becomes_srgb(kind: str) -> None:
+def test_cmyk_with_a_profile_is_converted_to_srgb(kind: str) -> None:
     profile = bytes(pyvips.Image.profile_load("cmyk"))
     inks = [(200, 30, 20, 0), (0, 180, 190, 10), (0, 0, 0, 255), (0, 0, 0, 0), (30, 20, 200, 40)]
     picture = patches(list(inks), mode="CMYK")
@@ -68,7 +68,7 @@ def test_cmyk_without_a_profile_is_read_as_printers_ink(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF"])
-def test_a_grey_profile_is_followed(kind: str) -> None:
+def test_a_grey_profile_is_applied(kind: str) -> None:
     greys = [(0,), (60,), (128,), (200,), (255,)]
     profile = grey_profile(1.0)
 
@@ -98,7 +98,7 @@ def test_a_profile_that_does_not_fit_is_ignored(profile: bytes) -> None:
     assert worst(colours, list(HUES)) <= TOLERANCE
 
 
-def test_srgb_profiles_of_every_make_are_known_and_no_others() -> None:
+def test_only_srgb_profiles_are_recognised_as_srgb() -> None:
     made = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
     assert is_srgb(made) and is_srgb(bytes(pyvips.Image.profile_load("srgb")))
@@ -165,7 +165,7 @@ def test_transparent_grey_is_laid_on_white() -> None:
     assert worst(shown(encoded(see_through("LA"), "PNG"), 3), [(76,) * 3, (255,) * 3, (127,) * 3]) <= TOLERANCE
 
 
-def test_the_background_is_the_recipes() -> None:
+def test_the_background_is_that_of_the_recipe() -> None:
     rendered = render(encoded(see_through("RGBA"), "PNG"), recipe_of(background="#0080ff"))
 
     assert worst(middles(full(rendered), 3), [(255, 0, 0), (0, 128, 255), (0, 64, 127)]) <= 6
@@ -205,7 +205,7 @@ def linear(image: pyvips.Image) -> bytes:
     ],
     ids=["colour", "grey"],
 )
-def test_a_linear_float_tiff_shows_its_light(build: Callable[[pyvips.Image], bytes]) -> None:
+def test_a_linear_float_tiff_is_rendered_as_srgb(build: Callable[[pyvips.Image], bytes]) -> None:
     light = pyvips.Image.xyz(256, 32)[0] / 255
 
     row = grey_row(build(light))
@@ -224,7 +224,7 @@ def test_wide_integers_span_black_to_white() -> None:
 
 
 @pytest.mark.parametrize("compression", ["raw", "tiff_lzw", "jpeg"])
-def test_a_tiff_of_luma_and_chroma_becomes_srgb(compression: str) -> None:
+def test_a_tiff_of_luma_and_chroma_is_converted_to_srgb(compression: str) -> None:
     picture = patches(list(HUES)).convert("YCbCr")
 
     colours = shown(encoded(picture, "TIFF", compression=compression), len(HUES))

@@ -46,7 +46,7 @@ def _apart(original: bytes, variant: bytes) -> float:
 @pytest.mark.parametrize("name", PICTURES)
 @pytest.mark.parametrize("kind", list(VariantFormat))
 @pytest.mark.parametrize("source", ["JPEG", "PNG", "WEBP", "TIFF"])
-def test_a_variant_is_the_picture_it_was_made_of(name: str, kind: VariantFormat, source: str) -> None:
+def test_a_variant_matches_its_original(name: str, kind: VariantFormat, source: str) -> None:
     original = encoded(PICTURES[name], source)
     built = render(original, _recipe(kind, 80)).variants
 
@@ -72,7 +72,7 @@ def _jpeg(picture: Image.Image) -> bytes:
     ],
     ids=["upside_down", "turned", "on_its_side", "white", "black", "another", "another_shape"],
 )
-def test_another_picture_is_beyond_the_threshold(other: Image.Image) -> None:
+def test_another_picture_exceeds_the_threshold(other: Image.Image) -> None:
     assert _apart(_jpeg(PICTURES["wide"]), _jpeg(other)) > THRESHOLD
 
 

@@ -20,7 +20,7 @@ MUTATIONS_EACH = rounds(60, 1000)
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "TIFF", "BMP"])
-def test_a_cut_off_picture_is_rendered_and_reported(kind: str) -> None:
+def test_a_truncated_picture_is_rendered_and_reported_as_damaged(kind: str) -> None:
     picture = scene(320, 240, seed=5, noise=9)
     whole = full(render(encoded(picture, kind), FINE))
     data = encoded(picture, kind)
@@ -34,7 +34,7 @@ def test_a_cut_off_picture_is_rendered_and_reported(kind: str) -> None:
 
 
 @pytest.mark.parametrize("times", [1, 2])
-def test_a_sound_picture_is_not_called_damaged_because_memory_was_short_for_a_moment(
+def test_a_single_memory_shortage_does_not_mark_a_picture_as_damaged(
     times: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     left = [times]
@@ -58,7 +58,7 @@ def test_a_sound_picture_is_not_called_damaged_because_memory_was_short_for_a_mo
     assert (rendered.damage is None) == (times == 1)
 
 
-def test_a_picture_is_not_called_undecodable_for_want_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_memory_shortage_does_not_mark_a_picture_as_undecodable(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail() -> Decoded:
         raise pyvips.Error("unable to call pngload", "vips_tracked: out of memory -- size == 747MB")
 
@@ -69,7 +69,7 @@ def test_a_picture_is_not_called_undecodable_for_want_of_memory(monkeypatch: pyt
 
 
 @pytest.mark.parametrize("kind", ["WEBP", "HEIF", "AVIF"])
-def test_a_cut_off_picture_without_rows_of_its_own_is_rejected(kind: str) -> None:
+def test_a_truncated_picture_that_has_no_rows_is_rejected(kind: str) -> None:
     data = encoded(scene(320, 240, seed=5, noise=9), kind)
 
     with pytest.raises(ImageRejected, match="the file is"):
@@ -77,7 +77,7 @@ def test_a_cut_off_picture_without_rows_of_its_own_is_rejected(kind: str) -> Non
 
 
 @pytest.mark.parametrize("kind", FORMATS)
-def test_a_whole_picture_is_not_reported(kind: str) -> None:
+def test_a_complete_picture_is_not_reported(kind: str) -> None:
     assert render(encoded(quadrants(), kind), FINE).damage is None
 
 
@@ -87,11 +87,11 @@ def test_a_missing_end_marker_costs_no_pixel() -> None:
     assert distance(full(rendered), quadrants()) < 2
 
 
-def test_bytes_behind_the_end_are_no_damage() -> None:
+def test_trailing_bytes_are_not_reported() -> None:
     assert render(encoded(quadrants(), "JPEG") + b"a maker's trailer" * 99, FINE).damage is None
 
 
-def test_padding_before_the_end_marker_is_no_damage() -> None:
+def test_padding_before_the_end_marker_is_not_reported() -> None:
     data = encoded(quadrants(), "JPEG")
 
     assert render(data[:-2] + bytes(30) + data[-2:], FINE).damage is None
@@ -105,7 +105,7 @@ def test_corrupt_jpeg_data_is_reported() -> None:
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "HEIF", "AVIF", "GIF", "TIFF"])
-def test_a_header_without_a_picture_is_rejected_in_plain_words(kind: str) -> None:
+def test_a_header_without_a_picture_is_rejected_with_a_plain_message(kind: str) -> None:
     data = encoded(quadrants(), kind)[:32]
 
     assert isinstance(probe(data), Probe)
@@ -127,13 +127,13 @@ def test_a_header_without_a_picture_is_rejected_in_plain_words(kind: str) -> Non
         (b"PK\x03\x04 and a document", "a ZIP archive"),
     ],
 )
-def test_what_is_no_picture_is_named(data: bytes, said: str) -> None:
+def test_a_file_that_is_not_a_picture_is_rejected_with_its_kind(data: bytes, said: str) -> None:
     for look in (probe, lambda data: render(data, FINE)):
         with pytest.raises(NotAnImage, match=said):
             look(data)
 
 
-def test_a_raw_without_anything_to_show_is_kept_and_not_rendered() -> None:
+def test_a_raw_without_pixels_is_probed_and_not_rendered() -> None:
     raw = b"II*\0\x10\0\0\0CR\x02\0" + bytes(400)
 
     assert probe(raw).extension == "cr2"
@@ -152,7 +152,7 @@ def mutated(data: bytes, rng: random.Random) -> Iterator[bytes]:
 
 
 @pytest.mark.parametrize("kind", FORMATS)
-def test_flipped_bytes_end_in_a_picture_or_in_our_errors(kind: str) -> None:
+def test_flipped_bytes_give_a_picture_or_an_imgctl_error(kind: str) -> None:
     rng = random.Random(f"flip {kind}")
     exif = {} if kind in {"GIF", "BMP"} else {"exif": b"Exif\0\0II*\0\x08\0\0\0\0\0\0\0\0\0"}
     outcomes: set[type] = set()

@@ -39,16 +39,16 @@ TAKEN = datetime(2023, 7, 14, 15, 30, 12, tzinfo=UTC)
         xmp_packet("", 'exif:DateTimeOriginal="2023" xmp:CreateDate="2023-07-14T15:30:12"'),
     ],
 )
-def test_xmp_tells_when_a_picture_was_taken(packet: bytes) -> None:
+def test_the_capture_time_is_read_from_xmp(packet: bytes) -> None:
     assert read_xmp(packet).dates[0] == TAKEN
 
 
 @pytest.mark.parametrize("text", ["2023", "2023-07", "2023-07-14", "0000-00-00T00:00:00", "soon"])
-def test_a_date_without_a_plausible_time_of_day_is_none(text: str) -> None:
+def test_a_date_without_a_plausible_time_of_day_is_ignored(text: str) -> None:
     assert read_xmp(xmp_packet("", f'xmp:CreateDate="{text}"')) == NO_FACTS
 
 
-def test_several_dates_are_told_in_the_order_they_are_trusted() -> None:
+def test_several_dates_are_returned_most_trusted_first() -> None:
     unlikely = 'exif:DateTimeOriginal="1601-01-01T00:00Z"'
 
     found = read_xmp(xmp_packet("", f'xmp:CreateDate="2023-07-14T15:30:12Z" {unlikely}'))
@@ -56,7 +56,7 @@ def test_several_dates_are_told_in_the_order_they_are_trusted() -> None:
     assert found.dates == (datetime(1601, 1, 1, tzinfo=UTC), TAKEN)
 
 
-def test_xmp_descriptions_come_in_the_default_language_and_in_any_encoding() -> None:
+def test_xmp_descriptions_are_read_in_the_default_language_and_any_encoding() -> None:
     items = '<rdf:li xml:lang="fr">La mer</rdf:li><rdf:li xml:lang="x-default">The sea &amp; 📷</rdf:li>'
     packet = xmp_packet(f"<dc:description><rdf:Alt>{items}</rdf:Alt></dc:description>")
 
@@ -67,14 +67,14 @@ def test_xmp_descriptions_come_in_the_default_language_and_in_any_encoding() -> 
     assert read_xmp(xmp_packet("", 'dc:description="short"')).caption == "short"
 
 
-def test_the_description_of_something_else_is_not_the_pictures() -> None:
+def test_a_title_is_not_a_description() -> None:
     title = '<dc:title><rdf:Alt><rdf:li xml:lang="x-default">T</rdf:li></rdf:Alt></dc:title>'
 
     assert read_xmp(xmp_packet(title)) == NO_FACTS
     assert read_xmp(xmp_packet(described(" \n ") + title)) == NO_FACTS
 
 
-def test_a_packet_with_a_document_type_or_of_endless_length_is_not_read() -> None:
+def test_a_packet_with_a_document_type_or_excessive_length_is_ignored() -> None:
     packet = xmp_packet(described("&a;"))
     bomb = b'<!DOCTYPE x [<!ENTITY a "' + b"a" * 100 + b'">]>'
     outside = b'<!DOCTYPE x SYSTEM "file:///etc/hostname">'
@@ -85,7 +85,7 @@ def test_a_packet_with_a_document_type_or_of_endless_length_is_not_read() -> Non
 
 
 @given(damage=st.lists(st.tuples(st.integers(0, 900), st.binary(max_size=3)), max_size=4), cut=st.integers(0, 900))
-def test_a_damaged_packet_reads_as_something_or_nothing(damage: list[tuple[int, bytes]], cut: int) -> None:
+def test_a_damaged_packet_is_read_without_an_error(damage: list[tuple[int, bytes]], cut: int) -> None:
     packet = bytearray(xmp_packet(described("x") + "<xmp:CreateDate>2023-07-14T15:30:12</xmp:CreateDate>"))
     for at, value in damage:
         packet[at : at + len(value)] = value
@@ -115,12 +115,12 @@ def test_arbitrary_bytes_are_read_without_an_error(data: bytes) -> None:
         (b"\x1c\x02\x78\xff\xff" + b"x" * 10, None),
     ],
 )
-def test_an_iptc_caption_is_found_among_the_resources(block: bytes, caption: str | None) -> None:
+def test_an_iptc_caption_is_found_among_photoshop_resources(block: bytes, caption: str | None) -> None:
     assert caption_of(resource(0x0425, b"odd") + resource(0x0404, block, b"name") + resource(1, b"")) == caption
 
 
 @given(data=st.binary(max_size=60), block=st.binary(max_size=60), cut=st.integers(0, 60))
-def test_damaged_resources_read_as_text_or_nothing(data: bytes, block: bytes, cut: int) -> None:
+def test_damaged_resources_give_text_or_none(data: bytes, block: bytes, cut: int) -> None:
     resources = resource(1, data) + resource(0x0404, dataset(2, 120, b"x") + block)
 
     found = caption_of(resources[: len(resources) - cut] + data)
@@ -128,7 +128,7 @@ def test_damaged_resources_read_as_text_or_nothing(data: bytes, block: bytes, cu
     assert found is None or isinstance(found, str)
 
 
-def test_a_jpegs_header_hands_out_its_metadata() -> None:
+def test_the_header_of_a_jpeg_contains_its_metadata() -> None:
     packet = xmp_packet(described("x"))
 
     header = header_of(jpeg(xmp=packet, iptc=dataset(2, 120, b"y"), description=b"z"))
@@ -140,7 +140,7 @@ def test_a_jpegs_header_hands_out_its_metadata() -> None:
     assert read_exif(header.exif).description == b"z"
 
 
-def test_takeout_tells_when_and_what() -> None:
+def test_takeout_json_has_the_date_and_the_description() -> None:
     data = {"title": "a.jpg", "description": "The sea\n", "photoTakenTime": {"timestamp": "1689348612"}}
 
     found = read_takeout(json.dumps(data).encode())
@@ -149,7 +149,7 @@ def test_takeout_tells_when_and_what() -> None:
 
 
 @pytest.mark.parametrize("stamp", ['"0"', '""', "null", "true", "[]", '"x"', '"9999999999999999"', "1e400", "9" * 5000])
-def test_a_takeout_time_that_is_none_leaves_the_description(stamp: str) -> None:
+def test_an_invalid_takeout_time_leaves_the_description(stamp: str) -> None:
     found = read_takeout(f'{{"description": "x", "photoTakenTime": {{"timestamp": {stamp}}}}}'.encode())
 
     assert found.dates == ()
@@ -159,7 +159,7 @@ def test_a_takeout_time_that_is_none_leaves_the_description(stamp: str) -> None:
 @pytest.mark.parametrize(
     "text", ["", "[]", "{}", '{"description": "other"}', "[" * 100_000, "null", '{"photoTakenTime']
 )
-def test_json_that_is_not_takeouts_is_left_alone(text: str) -> None:
+def test_json_of_another_program_is_ignored(text: str) -> None:
     assert read_takeout(text.encode()) == NO_FACTS
 
 
@@ -181,12 +181,12 @@ def test_json_that_is_not_takeouts_is_left_alone(text: str) -> None:
         ("D7157814-D2D5-4A62-AFCE-9CF465CB7D66.jpeg", "D7157814-D2D5-4A62-AFCE-9CF465CB7D66.jpeg.supp.json"),
     ],
 )
-def test_takeouts_file_is_looked_for_where_takeout_puts_it(photo: str, sidecar: str) -> None:
+def test_takeout_json_is_looked_up_under_the_names_that_takeout_uses(photo: str, sidecar: str) -> None:
     assert sidecar in sidecar_names(photo)
 
 
 @given(name=st.text(min_size=1, max_size=80))
-def test_takeouts_names_are_never_longer_than_it_makes_them(name: str) -> None:
+def test_takeout_json_names_stay_within_the_length_limit(name: str) -> None:
     assert all(len(one) <= 51 + len("(12345)") for one in sidecar_names(name))
 
 
@@ -212,12 +212,12 @@ def test_takeouts_names_are_never_longer_than_it_makes_them(name: str) -> None:
         "00000000 IMG_20230714_153012.jpg",
     ],
 )
-def test_a_moment_is_read_from_a_name(name: str) -> None:
+def test_a_date_and_time_are_read_from_a_file_name(name: str) -> None:
     assert name_moment(name) == TAKEN
 
 
 @pytest.mark.parametrize("name", ["IMG-20230714-WA0001.jpg", "2023-07-14.jpg", "20230714.jpg", "2023_07_14 beach.jpg"])
-def test_a_name_with_a_date_alone_means_its_midnight(name: str) -> None:
+def test_a_file_name_with_only_a_date_means_midnight(name: str) -> None:
     assert name_moment(name) == datetime(2023, 7, 14, tzinfo=UTC)
 
 
@@ -237,12 +237,12 @@ def test_a_name_with_a_date_alone_means_its_midnight(name: str) -> None:
         "",
     ],
 )
-def test_a_name_without_a_plausible_date_says_nothing(name: str) -> None:
+def test_a_file_name_without_a_plausible_date_is_ignored(name: str) -> None:
     assert name_moment(name) is None
 
 
 @given(name=st.text(alphabet="0123456789-_. :TaptmM", max_size=40))
-def test_any_name_is_read_without_an_error(name: str) -> None:
+def test_any_file_name_is_read_without_an_error(name: str) -> None:
     moment = name_moment(name)
 
     assert moment is None or moment.tzinfo is UTC
@@ -258,5 +258,5 @@ def test_any_name_is_read_without_an_error(name: str) -> None:
         ("(1).jpg", "anything.jpg", False),
     ],
 )
-def test_a_title_tells_whose_json_it_is(photo: str, title: str, *, is_it: bool) -> None:
+def test_takeout_json_is_matched_to_its_photo_by_title(photo: str, title: str, *, is_it: bool) -> None:
     assert is_titled(Facts(title=title), photo) is is_it

@@ -62,7 +62,7 @@ def test_the_poster_is_the_first_frame_that_is_not_black(known: Format, black: i
     assert near(image.getpixel((WIDTH // 2, HEIGHT - 8)), BOTTOM)
 
 
-def test_a_film_that_stays_black_has_a_black_poster() -> None:
+def test_a_black_film_has_a_black_poster() -> None:
     rendered = render(film(KEPT[Format.MP4], black=10), Recipe())
 
     assert poster(rendered).convert("L").getextrema()[1] < 16  # type: ignore[operator]
@@ -96,14 +96,14 @@ def test_the_display_matrix_turns_the_poster(
     assert near(image.getpixel((size[0] - 5, size[1] - 5)), COLOURS[right_bottom])
 
 
-def test_ten_bits_and_a_profile_of_their_own_come_out_in_the_same_colours() -> None:
+def test_films_of_ten_bits_are_rendered_in_the_same_colours() -> None:
     image = poster(render(film(Kept("mov", "prores_ks", "yuv422p10le")), Recipe()))
 
     assert near(image.getpixel((8, 8)), LEFT_TOP)
     assert near(image.getpixel((WIDTH // 2, HEIGHT - 8)), BOTTOM)
 
 
-def test_high_definition_that_names_no_matrix_is_read_as_bt_709() -> None:
+def test_high_definition_without_a_matrix_is_read_as_bt_709() -> None:
     # The test's writer converts by BT.601, because no matrix is declared.
     image = poster(render(film(KEPT[Format.MP4], frames=1, size=(1280, 720)), Recipe()))
 
@@ -117,7 +117,7 @@ def test_high_definition_that_names_no_matrix_is_read_as_bt_709() -> None:
 
 
 @pytest.mark.parametrize("known", [one for one in KEPT if one is not Format.MTS])
-def test_the_size_is_in_the_header(known: Format) -> None:
+def test_the_size_is_read_from_the_header(known: Format) -> None:
     assert recognised(of_format(known)).size == (WIDTH, HEIGHT)
 
 
@@ -129,7 +129,7 @@ def said(data: bytes, kind: Format) -> tuple[datetime | None, TakenFrom | None, 
     return found.taken_at, found.taken_from, found.caption
 
 
-def test_quicktime_s_own_date_counts_before_the_header_s() -> None:
+def test_the_quicktime_metadata_date_overrides_the_header_date() -> None:
     plain = made_at(of_format(Format.MOV), int(SECONDS))
     apple = with_keys(plain, creationdate="2019-05-04T12:30:07+0200", description="By the sea")
 
@@ -151,7 +151,7 @@ def test_user_data_of_older_cameras_is_read() -> None:
     assert said(data, Format.MP4) == (datetime(2008, 7, 1, 8, 8, 7, tzinfo=UTC), TakenFrom.CONTAINER, "A pier")
 
 
-def test_a_live_photo_s_film_names_its_picture() -> None:
+def test_the_film_of_a_live_photo_has_the_identifier_of_its_picture() -> None:
     data = with_keys(of_format(Format.MOV), content_identifier="1B1B9E7C-0000-4F6C-A1D2-3DAB7A10C43F")
 
     assert recognised(data).content_identifier == "1B1B9E7C-0000-4F6C-A1D2-3DAB7A10C43F"
@@ -160,7 +160,7 @@ def test_a_live_photo_s_film_names_its_picture() -> None:
 @pytest.mark.parametrize(
     "text", [b"Sun May 04 10:30:00 2008\n\0", b"2008/05/04 10:30:00", b"2008-05-04T10:30:00", b"2008/05/04/ 10:30"]
 )
-def test_an_avi_s_date_is_read_as_cameras_write_it(text: bytes) -> None:
+def test_the_date_of_an_avi_is_read_in_the_formats_that_cameras_write(text: bytes) -> None:
     data = of_format(Format.AVI)
     at = data.index(b"LIST") + 12
     chunk = b"IDIT" + struct.pack("<I", len(text)) + text + b"\0" * (len(text) % 2)
@@ -170,7 +170,7 @@ def test_an_avi_s_date_is_read_as_cameras_write_it(text: bytes) -> None:
     assert found[:2] == (datetime(2008, 5, 4, 10, 30, tzinfo=UTC), TakenFrom.CONTAINER)
 
 
-def test_a_matroska_s_date_is_read() -> None:
+def test_the_date_of_a_matroska_film_is_read() -> None:
     since_2001 = int((datetime(2021, 3, 1, 12, tzinfo=UTC) - datetime(2001, 1, 1, tzinfo=UTC)).total_seconds()) * 10**9
     data = of_format(Format.MKV)
     at = data.rindex(bytes.fromhex("1549a966")) + 4
@@ -184,7 +184,7 @@ def test_a_matroska_s_date_is_read() -> None:
     assert found[:2] == (datetime(2021, 3, 1, 12, tzinfo=UTC), TakenFrom.CONTAINER_CREATED)
 
 
-def test_a_camcorder_s_date_is_read_with_its_zone() -> None:
+def test_the_date_of_a_camcorder_film_is_read_with_its_zone() -> None:
     # 2012-08-14 18:05:09, two hours east.
     block = bytes.fromhex("17ee8c60f84d11d98cd60800200c9a66") + b"MDPM\x02" + bytes.fromhex("1804201208 1914180509")
     packet = b"G\x40\x11\x10" + block.ljust(184, b"\xff")
@@ -193,7 +193,7 @@ def test_a_camcorder_s_date_is_read_with_its_zone() -> None:
 
 
 @pytest.mark.parametrize("known", KEPT)
-def test_a_film_cut_off_ends_in_plain_words_or_a_poster(known: Format) -> None:
+def test_a_truncated_film_gives_a_poster_or_a_plain_error(known: Format) -> None:
     data = of_format(known)
     for share in (0.05, 0.3, 0.6, 0.9):
         cut = data[: int(len(data) * share)]
@@ -205,7 +205,7 @@ def test_a_film_cut_off_ends_in_plain_words_or_a_poster(known: Format) -> None:
             assert len(error.line.split()) > 3
 
 
-def test_sound_alone_is_no_film_with_pictures() -> None:
+def test_a_film_of_sound_alone_is_rejected() -> None:
     import av
 
     out = io.BytesIO()
@@ -229,7 +229,7 @@ def test_a_film_of_too_many_pixels_is_refused_by_its_header() -> None:
         render(data, Recipe(), limits=Limits(memory_bytes=256 * 2**20))
 
 
-def test_a_film_that_names_other_files_opens_none() -> None:
+def test_a_film_that_references_other_files_opens_none() -> None:
     # QuickTime's alias of another file, instead of "the data is in this file".
     data = of_format(Format.MOV)
     url = box(b"url ", struct.pack(">I", 1))
@@ -244,7 +244,7 @@ def test_a_film_that_names_other_files_opens_none() -> None:
             assert "passwd" not in error.line
 
 
-def test_what_the_store_says_while_a_film_is_read_is_passed_on() -> None:
+def test_store_errors_while_a_film_is_read_are_raised() -> None:
     for known in (Format.MP4, Format.AVI, Format.MTS, Format.WEBM):
         data = film(KEPT[known], frames=3, size=(640, 480))
 

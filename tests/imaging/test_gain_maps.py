@@ -17,7 +17,7 @@ APPLE = b"urn:com:apple:photo:2020:aux:hdrgainmap"
 GAIN = Image.linear_gradient("L").resize((48, 32))
 
 
-def test_of_ultra_hdr_the_base_picture_is_shown() -> None:
+def test_ultra_hdr_is_rendered_from_its_base_picture() -> None:
     out = io.BytesIO()
     quadrants().save(out, "MPO", save_all=True, append_images=[GAIN.convert("RGB")], quality=98, subsampling=0)
     plain = out.getvalue()
@@ -31,14 +31,14 @@ def test_of_ultra_hdr_the_base_picture_is_shown() -> None:
     assert distance(full(rendered), quadrants()) < 2
 
 
-def test_of_a_heic_with_more_pictures_the_primary_one_is_shown() -> None:
+def test_a_heic_with_several_pictures_is_rendered_from_the_primary_one() -> None:
     pillow_heif.register_heif_opener()
     data = encoded(quadrants(), "HEIF", save_all=True, append_images=[GAIN.convert("RGB")], primary_index=0)
 
     assert distance(full(render(data, FINE)), quadrants()) < 2
 
 
-def test_of_apple_s_gain_map_the_base_picture_is_shown() -> None:
+def test_a_picture_with_an_apple_gain_map_is_rendered_from_its_base() -> None:
     data = heic_with_auxiliary(quadrants(), GAIN.convert("RGB"), APPLE)
 
     # pillow_heif finds the map, so it is a valid one.

@@ -125,7 +125,7 @@ WRITERS: dict[str, Callable[[Image.Image], bytes]] = {
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the limit and what is held are Linux's")
 @pytest.mark.parametrize("name", WRITERS)
-def test_what_a_decode_is_said_to_take_is_enough(name: str, tmp_path: Path) -> None:
+def test_a_decode_fits_in_its_estimated_memory(name: str, tmp_path: Path) -> None:
     small, large = tmp_path / "small", tmp_path / "large"
     small.write_bytes(WRITERS[name](rgb(64)))
     large.write_bytes(WRITERS[name](rgb(EDGE)))
@@ -154,7 +154,7 @@ def test_what_a_decode_is_said_to_take_is_enough(name: str, tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("edge", "colours", "each"), [(EDGE, 1, FULL_BYTES), (4100, 1, HALF_BYTES), (4100, 3, FULL_BYTES)]
 )
-def test_what_developing_a_raw_is_said_to_take_is_enough(edge: int, colours: int, each: int, tmp_path: Path) -> None:
+def test_developing_a_raw_fits_in_its_estimated_memory(edge: int, colours: int, each: int, tmp_path: Path) -> None:
     small, large = tmp_path / "small", tmp_path / "large"
     small.write_bytes(dng(colours=colours))
     pixels = random.Random(edge).randbytes(2 * colours * edge * edge)
@@ -165,7 +165,7 @@ def test_what_developing_a_raw_is_said_to_take_is_enough(edge: int, colours: int
 
 
 @pytest.mark.parametrize("kind", ["HEIF", "AVIF", "WEBP", "GIF", "BMP", "JPEG2000"])
-def test_what_cannot_fit_is_refused_by_its_header(kind: str) -> None:
+def test_a_picture_larger_than_the_memory_is_refused_by_its_header(kind: str) -> None:
     data = encoded(Image.new("RGB", (640, 480), "teal"), kind)
 
     with pytest.raises(ImageRejected, match=r"takes about .* of memory") as caught:
@@ -176,13 +176,13 @@ def test_what_cannot_fit_is_refused_by_its_header(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF"])
-def test_what_streams_is_never_refused_for_memory(kind: str) -> None:
+def test_a_streamed_format_is_never_refused_for_memory(kind: str) -> None:
     data = encoded(Image.new("RGB", (640, 480), "teal"), kind)
 
     assert render(data, Recipe(), limits=Limits(memory_bytes=1)).damage is None
 
 
-def test_a_damaged_picture_that_pillow_may_not_hold_is_still_shown() -> None:
+def test_a_damaged_picture_too_large_for_pillow_is_still_rendered() -> None:
     data = encoded(rgb(400), "TIFF")
 
     rendered = render(data[: len(data) * 3 // 4], Recipe(), limits=Limits(memory_bytes=1))
@@ -206,7 +206,7 @@ HUGE_WRITERS: dict[str, Callable[[], bytes]] = {
 
 
 @pytest.mark.parametrize("name", HUGE_WRITERS)
-def test_one_limit_of_pixels_holds_for_both_decoders(name: str) -> None:
+def test_the_pixel_limit_applies_to_both_decoders(name: str) -> None:
     data = HUGE_WRITERS[name]()
 
     rendered = render(data, recipe_of(edge=4 * HUGE[0] // TILE))
@@ -220,7 +220,7 @@ def test_one_limit_of_pixels_holds_for_both_decoders(name: str) -> None:
     assert caught.value.hint == "raise [work] max_pixels"
 
 
-def test_a_huge_picture_has_longer_to_render_in_proportion_to_its_pixels() -> None:
+def test_the_time_limit_grows_with_the_pixels_of_a_huge_picture() -> None:
     huge = heic_grid(40 * TILE, 40 * TILE, [Image.new("RGB", (TILE, TILE), TEAL)])
     pixels = (40 * TILE) ** 2
 

@@ -67,14 +67,14 @@ def test_a_variant_carries_no_metadata(kind: str, out: VariantFormat) -> None:
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "WEBP", "PNG", "HEIF"])
-def test_a_kept_copyright_comes_alone(kind: str) -> None:
+def test_a_kept_copyright_is_the_only_metadata(kind: str) -> None:
     for one in render(laden(kind), recipe(VariantFormat.JPEG, "copyright")).variants:
         assert tags(opened(one.data)) == {ARTIST: "Ann Example", COPYRIGHT: "(c) 2021 Ann"}
         assert not any(secret in one.data for secret in SECRETS)
 
 
 @pytest.mark.parametrize("out", [VariantFormat.WEBP, VariantFormat.AVIF])
-def test_a_kept_copyright_stays_in_other_formats(out: VariantFormat) -> None:
+def test_a_copyright_is_kept_in_other_formats(out: VariantFormat) -> None:
     for one in render(laden("JPEG"), recipe(out, "copyright")).variants:
         found = tags(opened(one.data))
 
@@ -93,7 +93,7 @@ def test_a_tiff_keeps_its_copyright() -> None:
     assert tags(opened(one.data)) == {COPYRIGHT: "(c) 2021 Ann"}
 
 
-def test_keeping_nothing_that_is_there_adds_nothing() -> None:
+def test_keeping_a_missing_copyright_adds_no_metadata() -> None:
     data = encoded(quadrants(), "JPEG")
 
     assert render(data, recipe(VariantFormat.JPEG, "copyright")) == render(data, recipe(VariantFormat.JPEG))

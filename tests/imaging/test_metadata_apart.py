@@ -35,7 +35,7 @@ def when(first: list[Entry], *, at: int = 8) -> bytes:
     )
 
 
-def test_the_date_of_a_raw_is_read_where_its_maker_keeps_it() -> None:
+def test_the_date_of_a_raw_is_read_from_its_makers_structure() -> None:
     first = [text(270, b"By the sea"), text(271, b"Canon"), shorts(274, RIGHT)]
     dates = [text(0x9003, b"2021:05:01 10:00:00"), text(0x9011, b"+02:00")]
     apart = b"II*\0\x08\0\0\0" + directory(dates, 8)
@@ -57,7 +57,7 @@ def test_the_date_of_a_raw_is_read_where_its_maker_keeps_it() -> None:
 
 
 @pytest.mark.parametrize(("kind", "made"), [(Format.CRW, crw), (Format.X3F, x3f)])
-def test_the_date_of_a_raw_without_exif_is_its_container_s(kind: Format, made: Callable[[], bytes]) -> None:
+def test_the_date_of_a_raw_without_exif_is_read_from_its_container(kind: Format, made: Callable[[], bytes]) -> None:
     data = made()
 
     assert recognise(data).taken_at == TAKEN
@@ -65,7 +65,7 @@ def test_the_date_of_a_raw_without_exif_is_its_container_s(kind: Format, made: C
         assert recognise(data[:-cut], kind).taken_at is None
 
 
-def test_the_jpeg_of_an_x3f_tells_more_than_its_properties() -> None:
+def test_the_jpeg_of_an_x3f_has_metadata_that_its_properties_lack() -> None:
     data = x3f()
     jpeg, says = preview(), b"Exif\0\0" + when([text(270, b"By the sea")])
     told = jpeg[:2] + b"\xff\xe1" + struct.pack(">H", len(says) + 2) + says + jpeg[2:]
@@ -79,7 +79,7 @@ def test_the_jpeg_of_an_x3f_tells_more_than_its_properties() -> None:
     assert (found.taken_at, found.description) == (TAKEN, b"By the sea")
 
 
-def test_a_jpeg_xl_s_packed_metadata_are_read() -> None:
+def test_compressed_metadata_of_a_jpeg_xl_are_read() -> None:
     exif = bytes(4) + when([text(270, b"By the sea")])
     head = b"\0\0\0\x0cJXL \r\n\x87\n" + box(b"ftyp", b"jxl \0\0\0\0jxl ")
     for held in (box(b"Exif", exif), box(b"brob", b"Exif" + brotli.compress(exif))):
@@ -89,7 +89,7 @@ def test_a_jpeg_xl_s_packed_metadata_are_read() -> None:
     assert exif_of(head + box(b"brob", b"Exif" + brotli.compress(bytes(2**25))), Format.JXL) == (1, None, b"")
 
 
-def test_an_iphone_s_picture_names_its_live_photo() -> None:
+def test_an_iphone_picture_has_the_identifier_of_its_live_photo() -> None:
     exif = apple_exif("1B1B9E7C-0000-4F6C-A1D2-3DAB7A10C43F")
 
     for kind in ("JPEG", "HEIF"):

@@ -122,7 +122,7 @@ def read(kind: str, place: str, directory: Path, *, offset: bool) -> tuple[Heade
 @pytest.mark.parametrize("fact", FACTS)
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("kind", FORMATS)
-def test_each_fact_is_read_in_each_place_that_can_say_it(kind: str, place: str, fact: str, tmp_path: Path) -> None:
+def test_each_fact_is_read_from_each_place_that_can_hold_it(kind: str, place: str, fact: str, tmp_path: Path) -> None:
     header, caption, taken_at = read(kind, place, tmp_path, offset=fact == "offset")
     found = {
         "taken_at": taken_at == LOCAL,
@@ -136,34 +136,34 @@ def test_each_fact_is_read_in_each_place_that_can_say_it(kind: str, place: str, 
 
 
 @pytest.mark.parametrize("kind", FORMATS)
-def test_a_file_that_says_nothing_tells_its_size(kind: str) -> None:
+def test_the_size_of_a_file_without_metadata_is_read(kind: str) -> None:
     header = recognise(FORMATS[kind](Says()))
 
     assert header.size == (WIDTH, HEIGHT)
     assert header.orientation == 1
 
 
-def test_exif_in_a_text_of_a_png_counts_like_a_chunk() -> None:
+def test_exif_is_read_from_a_text_of_a_png() -> None:
     header = recognise(png(says("EXIF", offset=True), raw_profile=True))
 
     assert (header.orientation, header.exif.taken_at, header.size) == (6, SHIFTED, (HEIGHT, WIDTH))
 
 
-def test_an_exif_item_may_lie_in_the_box_that_lists_it() -> None:
+def test_an_exif_item_is_read_from_the_meta_box() -> None:
     header = recognise(heif(says("EXIF", offset=True), b"heic", in_meta=True))
 
     assert (header.orientation, header.exif.taken_at) == (6, SHIFTED)
 
 
 @pytest.mark.parametrize(("exif", "container"), [(6, True), (1, True), (8, True)])
-def test_a_turn_of_the_container_wins_over_exif_and_is_not_done_twice(exif: int, container: bool) -> None:
+def test_a_rotation_of_the_container_replaces_that_of_exif(exif: int, container: bool) -> None:
     header = recognise(heic(Says(primary=(short_entry(0x0112, exif),), turned=container)))
 
     assert (header.orientation, header.size) == (1, (HEIGHT, WIDTH))
 
 
 @pytest.mark.parametrize("pointer", [3, 4, 13])
-def test_an_exif_pointer_may_be_of_any_whole_type(pointer: int) -> None:
+def test_an_exif_pointer_may_have_any_integer_type(pointer: int) -> None:
     assert recognise(tiff_file(says("EXIF", offset=False), pointer=pointer)).exif.taken_at == LOCAL
 
 
@@ -172,7 +172,7 @@ FAR = {kind: write for kind, write in FORMATS.items() if kind not in ("JPEG", "M
 
 @pytest.mark.parametrize("remote", [False, True])
 @pytest.mark.parametrize("kind", FAR)
-def test_what_lies_behind_the_pixels_is_read_without_reading_them(kind: str, remote: bool) -> None:
+def test_metadata_behind_the_pixels_are_read_without_the_pixels(kind: str, remote: bool) -> None:
     place = "XMP" if kind == "GIF" else "EXIF"
     what = says(place, offset=True)
     data = FORMATS[kind](Says(primary=what.primary, exif=what.exif, xmp=what.xmp, pixels=9 * 2**20))
@@ -194,7 +194,7 @@ def test_what_lies_behind_the_pixels_is_read_without_reading_them(kind: str, rem
 
 
 @pytest.mark.parametrize("kind", FORMATS)
-def test_a_file_cut_off_anywhere_is_read_as_far_as_it_goes(kind: str) -> None:
+def test_a_truncated_file_is_read_up_to_its_end(kind: str) -> None:
     data = FORMATS[kind](says("EXIF", offset=True))
 
     for end in range(40, len(data), 7):
@@ -203,7 +203,7 @@ def test_a_file_cut_off_anywhere_is_read_as_far_as_it_goes(kind: str) -> None:
 
 
 @given(st.data())
-def test_a_damaged_file_is_read_as_something_or_nothing(data: st.DataObject) -> None:
+def test_a_damaged_file_has_a_valid_date_or_none(data: st.DataObject) -> None:
     kind = data.draw(st.sampled_from(list(FORMATS)))
     place = data.draw(st.sampled_from(PLACES[:4]))
     copy = bytearray(FORMATS[kind](says(place, offset=True)))
@@ -217,7 +217,7 @@ def test_a_damaged_file_is_read_as_something_or_nothing(data: st.DataObject) -> 
     assert said.taken_at is None or said.taken_at.tzinfo is not None
 
 
-def test_a_picture_of_very_many_tiles_still_says_who_describes_it() -> None:
+def test_metadata_of_a_picture_of_very_many_tiles_are_read() -> None:
     what = says("EXIF", offset=True)
 
     header = recognise(heif(what, b"heic", tiles=3000))
@@ -225,7 +225,7 @@ def test_a_picture_of_very_many_tiles_still_says_who_describes_it() -> None:
     assert (header.exif.taken_at, header.orientation) == (SHIFTED, 6)
 
 
-def test_a_file_made_of_empty_parts_keeps_no_reader_busy() -> None:
+def test_a_file_of_empty_parts_takes_a_bounded_number_of_reads() -> None:
     reads: list[int] = []
     for start in (b"RIFF\0\0\0\0WEBP", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe0\0\x02"):
 

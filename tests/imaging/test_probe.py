@@ -31,7 +31,7 @@ def dated(when: bytes, offset: bytes = b"") -> bytes:
 
 
 @pytest.mark.parametrize("kind", FORMATS)
-def test_every_format_is_known_by_content(kind: str) -> None:
+def test_every_format_is_recognised_by_content(kind: str) -> None:
     found = probe(encoded(quadrants(), kind))
 
     assert (found.format, found.content_type, found.extension) == NAMES[kind]
@@ -58,7 +58,7 @@ def test_the_capture_time_is_utc_or_unknown(when: bytes, offset: bytes, utc: dat
 
 
 @pytest.mark.parametrize("kind", ["WEBP", "PNG", "HEIF", "AVIF"])
-def test_other_formats_tell_their_capture_time_too(kind: str) -> None:
+def test_the_capture_time_of_other_formats_is_read(kind: str) -> None:
     block = ExifBlock(exif=(ifd_entry(0x9003, b"2021:05:01 10:00:00\0"),))
 
     assert recognise(encoded(quadrants(), kind, exif=block.tiff())).exif.taken_at == datetime(
@@ -66,7 +66,7 @@ def test_other_formats_tell_their_capture_time_too(kind: str) -> None:
     )
 
 
-def test_a_jpeg_is_known_by_its_header_alone() -> None:
+def test_a_jpeg_is_recognised_by_its_header_alone() -> None:
     data = photo("small", 7)
     header = data[: data.index(b"\xff\xc0") + 20]
 
@@ -75,7 +75,7 @@ def test_a_jpeg_is_known_by_its_header_alone() -> None:
 
 
 @pytest.mark.parametrize("kind", FORMATS)
-def test_no_format_needs_an_image_library(kind: str) -> None:
+def test_probe_needs_no_image_library(kind: str) -> None:
     script = (
         "import sys; from imgctl.imaging.probe import probe;"
         "found = probe(sys.stdin.buffer.read()); assert found.width == 96, found;"
@@ -90,24 +90,24 @@ def test_no_format_needs_an_image_library(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "WEBP", "TIFF", "HEIF", "AVIF"])
-def test_an_unreadable_header_behind_a_clear_signature_is_still_a_picture(kind: str) -> None:
+def test_an_unreadable_header_behind_a_known_signature_is_still_a_picture(kind: str) -> None:
     found = probe(encoded(quadrants(), kind)[:14] + bytes(100))
 
     assert found.format == NAMES[kind][0]
 
 
 @given(data=st.binary(max_size=400))
-def test_arbitrary_bytes_are_a_picture_or_none(data: bytes) -> None:
+def test_arbitrary_bytes_are_probed_or_rejected(data: bytes) -> None:
     assert outcome(data)
 
 
 @given(kind=st.sampled_from(FORMATS), tail=st.binary(max_size=300))
-def test_arbitrary_bytes_behind_a_signature_are_a_picture_or_none(kind: str, tail: bytes) -> None:
+def test_arbitrary_bytes_behind_a_signature_are_probed_or_rejected(kind: str, tail: bytes) -> None:
     assert outcome(SAMPLES[kind][:16] + tail)
 
 
 @given(st.data())
-def test_mutated_pictures_are_a_picture_or_none(data: st.DataObject) -> None:
+def test_mutated_pictures_are_probed_or_rejected(data: st.DataObject) -> None:
     copy = bytearray(SAMPLES[data.draw(st.sampled_from(FORMATS))])
     places = data.draw(st.lists(st.tuples(st.integers(0, len(copy) - 1), st.integers(0, 255)), max_size=8))
     for place, value in places:

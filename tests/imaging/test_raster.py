@@ -26,7 +26,7 @@ print(len(os.listdir("/proc/self/task")) - len(before))
 
 
 @given(width=SIDES, height=SIDES, edge=SIDES)
-def test_strips_give_the_pixels_of_the_whole(width: int, height: int, edge: int) -> None:
+def test_strips_have_the_pixels_of_the_whole_picture(width: int, height: int, edge: int) -> None:
     lazy = pyvips.Image.xyz(width, height).bandjoin(7).cast("uchar").resize(edge / max(width, height))
 
     raster = computed(lazy)
@@ -36,7 +36,7 @@ def test_strips_give_the_pixels_of_the_whole(width: int, height: int, edge: int)
     assert bytes(raster.data) == raster.image.write_to_memory()
 
 
-def test_a_picture_that_breaks_half_way_raises() -> None:
+def test_a_truncated_picture_raises() -> None:
     whole = encoded(quadrants(640, 480), "JPEG")
     lazy = pyvips.Image.jpegload_buffer(whole[: len(whole) // 2], access="sequential", fail_on="warning")
 
@@ -45,7 +45,7 @@ def test_a_picture_that_breaks_half_way_raises() -> None:
 
 
 @pytest.mark.parametrize(("quality", "halves"), [(20, (2, 2)), (85, (2, 2)), (89, (2, 2)), (90, (1, 1)), (100, (1, 1))])
-def test_a_jpeg_is_what_libvips_would_write(quality: int, halves: tuple[int, int]) -> None:
+def test_a_jpeg_has_the_pixels_that_libvips_writes(quality: int, halves: tuple[int, int]) -> None:
     raster = _raster()
     spec = VariantSpec(variant=Variant.FULL, max_edge_px=2048, quality=quality)
 

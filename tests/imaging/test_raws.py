@@ -35,7 +35,7 @@ NIKON = (b"NIKON CORPORATION", b"NIKON D70")
 TURNS = {1: None, 3: Image.Transpose.ROTATE_180, 6: Image.Transpose.ROTATE_270, 8: Image.Transpose.ROTATE_90}
 
 
-def test_every_raw_that_is_taken_is_tried() -> None:
+def test_every_supported_raw_format_is_tested() -> None:
     assert {kind for kind, _ in RAWS.values()} == {row.format for row in KNOWN.values() if row.kind is Kind.RAW}
 
 
@@ -63,7 +63,7 @@ def test_a_raw_without_a_preview_is_developed(name: str, edge: int) -> None:
 
 
 @pytest.mark.parametrize(("orientation", "turn"), TURNS.items())
-def test_a_raw_is_turned_by_its_own_flip(orientation: int, turn: Image.Transpose | None) -> None:
+def test_a_raw_is_turned_by_its_flip_value(orientation: int, turn: Image.Transpose | None) -> None:
     wanted = scene() if turn is None else scene().transpose(turn)
 
     developed = full(render(dng(orientation=orientation), FINE))
@@ -74,7 +74,7 @@ def test_a_raw_is_turned_by_its_own_flip(orientation: int, turn: Image.Transpose
 
 
 @pytest.mark.parametrize("name", SHOWN)
-def test_a_raw_is_shown_by_its_preview_where_that_is_large_enough(name: str) -> None:
+def test_a_raw_is_rendered_from_a_preview_that_is_large_enough(name: str) -> None:
     rendered = render(SHOWN[name][1](), FINE)
 
     # LibRaw leaves out the borders of some makers' sensors.
@@ -84,7 +84,7 @@ def test_a_raw_is_shown_by_its_preview_where_that_is_large_enough(name: str) -> 
     assert distance(shown, UPRIGHT.resize(shown.size)) < TOLERANCE
 
 
-def test_a_raw_that_libraw_cannot_open_is_shown_by_the_preview_found_in_it() -> None:
+def test_a_raw_that_libraw_cannot_open_is_rendered_from_its_preview() -> None:
     rendered = render(cr3().replace(b"CMP1", b"CMP9"), FINE)
 
     assert rendered.damage is not None
@@ -92,7 +92,7 @@ def test_a_raw_that_libraw_cannot_open_is_shown_by_the_preview_found_in_it() -> 
     assert distance(full(rendered), UPRIGHT) < TOLERANCE
 
 
-def test_a_small_preview_gives_way_to_the_sensor() -> None:
+def test_a_raw_with_a_small_preview_is_developed() -> None:
     wrong = encoded(Image.new("RGB", (160, 120), "white"), "JPEG")
 
     rendered = render(in_tiff(b"SAMSUNG", b"NX300", shown=wrong), recipe_of(edge=640))
@@ -101,7 +101,7 @@ def test_a_small_preview_gives_way_to_the_sensor() -> None:
     assert full(rendered).getpixel((5, 5)) != (255, 255, 255)
 
 
-def test_a_preview_that_is_upright_already_is_not_turned_again() -> None:
+def test_an_upright_preview_is_not_turned() -> None:
     upright = encoded(UPRIGHT, "JPEG")
 
     shown = full(render(in_tiff(*NIKON, orientation=RIGHT, shown=upright), FINE))
@@ -110,7 +110,7 @@ def test_a_preview_that_is_upright_already_is_not_turned_again() -> None:
 
 
 @pytest.mark.parametrize("cut", [1, 1000, 500_000])
-def test_a_raw_that_is_cut_off_is_shown_by_its_preview_and_reported(cut: int) -> None:
+def test_a_truncated_raw_is_rendered_from_its_preview_and_reported(cut: int) -> None:
     data = in_tiff(*NIKON)[:-cut]
 
     rendered = render(data, FINE)
@@ -119,14 +119,14 @@ def test_a_raw_that_is_cut_off_is_shown_by_its_preview_and_reported(cut: int) ->
     assert distance(full(rendered), UPRIGHT.resize(full(rendered).size)) < TOLERANCE
 
 
-def test_a_list_of_places_that_is_cut_off_is_no_reason_to_give_up() -> None:
+def test_a_truncated_list_of_strips_is_not_an_error() -> None:
     strips = 1000
     head = b"II*\0\x08\0\0\0" + directory([longs(273, *range(strips)), longs(279, *[1] * strips)], 8)
 
     assert missing_bytes(head[:-2]) == 0
 
 
-def test_a_small_preview_of_a_damaged_raw_is_never_enlarged() -> None:
+def test_a_small_preview_of_a_damaged_raw_is_not_enlarged() -> None:
     data = in_tiff(*NIKON, shown=preview((160, 120)))[:-1000]
 
     rendered = render(data, FINE)
@@ -135,7 +135,7 @@ def test_a_small_preview_of_a_damaged_raw_is_never_enlarged() -> None:
     assert rendered.damage is not None and (rendered.width, rendered.height) != (120, 160)
 
 
-def test_a_raw_without_any_pixels_left_is_rejected_in_words(capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_raw_truncated_before_its_pixels_is_rejected_with_the_reason(capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(ImageRejected, match="cut off"):
         render(dng()[:5000], FINE)
 
@@ -143,7 +143,7 @@ def test_a_raw_without_any_pixels_left_is_rejected_in_words(capfd: pytest.Captur
     assert capfd.readouterr().err == ""
 
 
-def test_a_damaged_preview_gives_way_to_the_sensor() -> None:
+def test_a_raw_with_a_damaged_preview_is_developed() -> None:
     whole = preview()
     broken = whole[: len(whole) // 2]
 
@@ -152,14 +152,14 @@ def test_a_damaged_preview_gives_way_to_the_sensor() -> None:
     assert rendered.damage is None
 
 
-def test_limits_of_pixels_and_memory_hold_for_raws() -> None:
+def test_pixel_and_memory_limits_apply_to_raws() -> None:
     with pytest.raises(ImageRejected, match="megapixels"):
         render(dng(), FINE, limits=Limits(max_pixels=1000))
     with pytest.raises(ImageRejected, match="memory"):
         render(dng(), FINE, limits=Limits(memory_bytes=RESERVED_BYTES + 2**20))
 
 
-def test_a_tiff_named_a_raw_is_what_libraw_says() -> None:
+def test_a_tiff_with_a_raw_name_has_the_format_that_libraw_detects() -> None:
     plain, nikon = encoded(quadrants(), "TIFF"), in_tiff(*NIKON)
     kind, _ = SHOWN["nef"]
 

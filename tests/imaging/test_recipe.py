@@ -25,18 +25,18 @@ def with_first(**change: object) -> Recipe:
         Recipe(keep=("copyright",)),
     ],
 )
-def test_a_changed_setting_is_another_recipe(changed: Recipe) -> None:
+def test_a_changed_setting_changes_the_recipe(changed: Recipe) -> None:
     assert digest(changed) != digest(Recipe())
 
 
-def test_a_changed_pipeline_is_another_recipe(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_changed_pipeline_changes_the_recipe(monkeypatch: pytest.MonkeyPatch) -> None:
     before = digest(Recipe())
     monkeypatch.setattr(recipes, "PIPELINE_VERSION", recipes.PIPELINE_VERSION + 1)
 
     assert digest(Recipe()) != before
 
 
-def test_order_and_letter_case_are_no_change() -> None:
+def test_order_and_letter_case_do_not_change_the_recipe() -> None:
     same = Recipe(variants=Recipe().variants[::-1], background="#FFFFFF")
 
     assert digest(same) == digest(Recipe())

@@ -64,7 +64,7 @@ def test_variants_come_in_the_recipes_order_whatever_their_sizes() -> None:
 
 
 @pytest.mark.parametrize("kind", VariantFormat)
-def test_a_variant_says_what_it_is(kind: VariantFormat) -> None:
+def test_a_variant_has_its_format_and_content_type(kind: VariantFormat) -> None:
     (one,) = render(encoded(quadrants(), "PNG"), recipe_of(kind)).variants
 
     assert opened(one.data).format == kind.value.upper()
@@ -97,7 +97,7 @@ def bomb(width: int, height: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + body
 
 
-def test_a_bomb_is_refused_by_its_header_and_still_probed() -> None:
+def test_a_decompression_bomb_is_refused_by_its_header_and_still_probed() -> None:
     data = bomb(60_000, 60_000)
 
     assert probe(data).width == 60_000

@@ -20,7 +20,7 @@ TOLERANCE = 1.0
 
 
 @pytest.mark.parametrize("name", STILLS)
-def test_a_still_is_recognised_and_shows_its_colours(name: str) -> None:
+def test_a_still_is_recognised_and_rendered_in_its_colours(name: str) -> None:
     kind, made = STILLS[name]
     data = made()
 
@@ -34,7 +34,7 @@ def test_a_still_is_recognised_and_shows_its_colours(name: str) -> None:
 @pytest.mark.parametrize(
     "made", [lambda grey: pam(grey, b"GRAYSCALE"), lambda grey: pam(grey, b"GRAYSCALE_ALPHA", behind=b"\xff"), pfm]
 )
-def test_grey_of_netpbm_is_grey(made: Callable[[Image.Image], bytes]) -> None:
+def test_a_grey_netpbm_file_is_rendered_in_grey(made: Callable[[Image.Image], bytes]) -> None:
     grey = SMALL.convert("L")
 
     assert distance(full(render(made(grey), FINE)), grey.convert("RGB")) < TOLERANCE
@@ -49,14 +49,14 @@ def test_grey_of_netpbm_is_grey(made: Callable[[Image.Image], bytes]) -> None:
     ],
     ids=["psd", "pam", "tiff of planes"],
 )
-def test_one_bit_a_pixel_is_black_and_white(made: Callable[[Image.Image], bytes]) -> None:
+def test_a_picture_of_one_bit_a_pixel_is_black_and_white(made: Callable[[Image.Image], bytes]) -> None:
     bits = SMALL.convert("1", dither=Image.Dither.NONE)
 
     assert distance(full(render(made(bits), FINE)), bits.convert("RGB")) < TOLERANCE
 
 
 @pytest.mark.parametrize("made", [lambda: pam(SMALL, b"RGB"), lambda: pfm(SMALL)])
-def test_of_a_netpbm_file_that_is_cut_off_the_rows_that_are_there_are_shown(made: Callable[[], bytes]) -> None:
+def test_rows_of_a_truncated_netpbm_file_are_rendered(made: Callable[[], bytes]) -> None:
     data = made()
 
     rendered = render(data[: len(data) * 3 // 4], FINE)
@@ -67,7 +67,7 @@ def test_of_a_netpbm_file_that_is_cut_off_the_rows_that_are_there_are_shown(made
         render(data[:80], FINE)
 
 
-def test_floats_that_are_no_numbers_are_black(capfd: pytest.CaptureFixture[str]) -> None:
+def test_nan_samples_are_black(capfd: pytest.CaptureFixture[str]) -> None:
     holes = (float("nan"), float("inf"), -float("inf"))
     pixels = struct.pack("<12f", *holes, 0.2, 0.2, 0.2, *holes, 1, 1, 1)
     rows = b"PF\n2 2\n-1.0\n" + pixels
@@ -87,7 +87,7 @@ def test_the_list_of_plugins_is_explicit() -> None:
     assert {KNOWN[kind].kind for kind in PLUGIN} == {"picture"}
 
 
-def test_a_jpeg_in_a_jxl_is_the_jpeg_again(tmp_path: object) -> None:
+def test_a_jpeg_in_a_jxl_is_rendered_like_the_jpeg(tmp_path: object) -> None:
     turned = Image.Exif()
     turned[0x0112] = 6
     path = f"{tmp_path}/a.jpg"
@@ -108,7 +108,7 @@ def saved_jxl(picture: Image.Image) -> bytes:
     return out.getvalue()
 
 
-def test_grey_of_16_bits_keeps_its_depth_however_dark() -> None:
+def test_dark_grey_of_16_bits_keeps_its_depth() -> None:
     dark = b"P5 2 1 65535\n" + b"\0\x10\0\xf0"
 
     assert max(full(render(dark, FINE)).convert("L").tobytes()) < 3
@@ -116,7 +116,7 @@ def test_grey_of_16_bits_keeps_its_depth_however_dark() -> None:
 
 @pytest.mark.parametrize(("layers", "seen"), [(1, False), (-1, True)])
 @pytest.mark.parametrize("big", [False, True])
-def test_a_photoshop_channel_is_transparency_where_its_layers_say_so(layers: int, seen: bool, big: bool) -> None:
+def test_a_photoshop_channel_is_alpha_if_the_layer_count_is_negative(layers: int, seen: bool, big: bool) -> None:
     picture = patches([(200, 30, 30, 255), (200, 30, 30, 0)], mode="RGBA")
     size = 8 if big else 4
     section = (2).to_bytes(size) + layers.to_bytes(2, signed=True)
@@ -127,7 +127,7 @@ def test_a_photoshop_channel_is_transparency_where_its_layers_say_so(layers: int
     assert max(abs(one - two) for one, two in zip(shown[0], (200, 30, 30), strict=True)) <= 3
 
 
-def test_merged_transparency_of_16_bits_is_seen() -> None:
+def test_merged_transparency_of_16_bits_is_applied() -> None:
     picture = patches([(200, 30, 30, 255), (200, 30, 30, 0)], mode="RGBA")
     section = bytes(4) + bytes(4) + b"8BIMMt16" + bytes(4)
 
@@ -136,14 +136,14 @@ def test_merged_transparency_of_16_bits_is_seen() -> None:
     assert shown[1] == (255, 255, 255)
 
 
-def test_a_targa_whose_alpha_is_empty_has_none() -> None:
+def test_a_targa_with_an_empty_alpha_channel_is_opaque() -> None:
     clear = quadrants()
     clear.putalpha(0)
 
     assert distance(full(render(saved("TGA", "RGBA", clear), FINE)), SMALL) < TOLERANCE
 
 
-def test_a_cut_off_photoshop_file_is_shown_and_reported() -> None:
+def test_a_truncated_photoshop_file_is_rendered_and_reported() -> None:
     data = photoshop(SMALL, bits=16, packed=False)
 
     rendered = render(data[: len(data) * 9 // 10], FINE)

@@ -36,7 +36,7 @@ def held(image: Image.Image, kind: str, orientation: int) -> bytes:
 
 @pytest.mark.parametrize("orientation", STORED)
 @pytest.mark.parametrize("kind", ["JPEG", "WEBP", "HEIF", "TIFF", "PNG", "AVIF"])
-def test_every_orientation_of_every_format_comes_out_upright(kind: str, orientation: int) -> None:
+def test_every_orientation_of_every_format_is_rendered_upright(kind: str, orientation: int) -> None:
     picture = quadrants()
 
     rendered = render(held(picture, kind, orientation), FINE)
@@ -47,7 +47,7 @@ def test_every_orientation_of_every_format_comes_out_upright(kind: str, orientat
 
 @pytest.mark.parametrize("orientation", STORED)
 @pytest.mark.parametrize("kind", ["JPEG", "WEBP", "HEIF", "TIFF", "PNG", "AVIF"])
-def test_probe_gives_the_size_as_a_person_sees_it(kind: str, orientation: int) -> None:
+def test_probe_returns_the_upright_size(kind: str, orientation: int) -> None:
     found = probe(held(quadrants(), kind, orientation))
 
     assert (found.width, found.height) == (96, 64)
@@ -66,7 +66,7 @@ def turned_by_exif_alone(orientation: int, kind: str) -> bytes:
 
 
 @pytest.mark.parametrize("orientation", STORED)
-def test_a_heic_that_only_exif_turns_comes_out_upright(orientation: int) -> None:
+def test_a_heic_turned_only_by_exif_is_rendered_upright(orientation: int) -> None:
     data = turned_by_exif_alone(orientation, "HEIF")
 
     rendered, found = render(data, FINE), probe(data)
@@ -75,7 +75,7 @@ def test_a_heic_that_only_exif_turns_comes_out_upright(orientation: int) -> None
     assert distance(full(rendered), quadrants()) < 4
 
 
-def test_a_heic_that_container_and_exif_turn_is_turned_once() -> None:
+def test_a_heic_turned_by_container_and_exif_is_turned_once() -> None:
     data = bytearray(held(quadrants(), "HEIF", 6))
     exif = Image.Exif()
     exif[ORIENTATION] = 6
@@ -89,7 +89,7 @@ def test_a_heic_that_container_and_exif_turn_is_turned_once() -> None:
     assert distance(full(rendered), quadrants()) < 4
 
 
-def test_an_avif_that_only_exif_turns_is_left_as_browsers_show_it() -> None:
+def test_an_avif_turned_only_by_exif_is_not_turned_as_in_browsers() -> None:
     data = turned_by_exif_alone(6, "AVIF")
 
     rendered, found = render(data, FINE), probe(data)
@@ -117,7 +117,7 @@ def test_a_png_is_turned_by_exif_behind_its_pixels(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
-def test_an_xmp_packet_turns_nothing(kind: str) -> None:
+def test_an_orientation_in_xmp_is_ignored(kind: str) -> None:
     packet = xmp_packet("", 'xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="6"')
     info = PngImagePlugin.PngInfo()
     info.add_itxt("XML:com.adobe.xmp", packet.decode())
@@ -141,7 +141,7 @@ def test_every_variant_is_upright_not_only_the_largest() -> None:
 
 
 @pytest.mark.parametrize("tag", [0, 9, 65535])
-def test_an_orientation_that_does_not_exist_means_as_it_is(tag: int) -> None:
+def test_an_invalid_orientation_is_ignored(tag: int) -> None:
     exif = Image.Exif()
     exif[ORIENTATION] = tag
 
@@ -152,7 +152,7 @@ def test_an_orientation_that_does_not_exist_means_as_it_is(tag: int) -> None:
 
 @pytest.mark.skipif(not PHOTOS.is_dir(), reason="the shared photos are not here")
 @pytest.mark.parametrize("name", ["Landscape", "Portrait"])
-def test_a_photo_looks_alike_in_all_eight_orientations(name: str) -> None:
+def test_a_photo_has_the_same_pixels_in_all_eight_orientations(name: str) -> None:
     upright = full(render((PHOTOS / f"{name}_1.jpg").read_bytes(), Recipe()))
 
     for orientation in range(2, 9):

@@ -30,7 +30,7 @@ def archive(**originals: Held) -> Archive:
     return Archive(originals=originals, variants={}, sizes=TYPICAL_SIZES)
 
 
-def test_an_archive_is_billed_by_class_and_its_variants_at_their_stated_sizes() -> None:
+def test_originals_are_billed_by_class_and_variants_at_their_configured_sizes() -> None:
     found = replace(archive(STANDARD=WARM, GLACIER=WARM), variants={"thumb": MILLION}, sizes={"thumb": 20_000})
     lines = archive_lines(CARD, found)
     bill = {name: cents(sum((line.amount for line in some), Decimal(0))) for name, some in lines.items()}
@@ -39,7 +39,7 @@ def test_an_archive_is_billed_by_class_and_its_variants_at_their_stated_sizes() 
     assert bill == {"STANDARD": "22.46", "GLACIER": "3.80", "thumb": "0.43", "rows": "0.13"}
 
 
-def test_small_objects_are_billed_at_their_smallest_size_whatever_the_others() -> None:
+def test_small_objects_are_billed_at_the_minimum_size_beside_large_ones() -> None:
     # 500,000 of a KiB become 128 KiB: 61.03516 GiB; 500,000 of 2 MiB are 976.5625: × .0125.
     held = Held(large=Sized(objects=500_000, size=500_000 * 2**21), small=Sized(objects=500_000, size=500_000 * 2**10))
 
@@ -88,7 +88,7 @@ def test_two_archives_together_never_cost_more_than_apart(first: Archive, second
     assert archive_bill(CARD, first) <= archive_bill(CARD, together([first, second])) <= apart + Decimal("1e-9")
 
 
-def test_moving_to_glacier_is_paid_back() -> None:
+def test_moving_to_glacier_has_a_payback_time() -> None:
     today = Today(archive=archive(STANDARD=WARM), movable={"STANDARD": WARM})
     found = what_if(CARD, today, Change(move=Move(older_than=timedelta(days=90), to="GLACIER")))
 
@@ -103,7 +103,7 @@ def test_moving_to_glacier_is_paid_back() -> None:
     assert any("STANDARD: 3 to 5 hours, $59.77" in one for one in found.worse)
 
 
-def test_leaving_a_class_before_its_minimum_days_is_paid() -> None:
+def test_leaving_a_class_before_its_minimum_days_is_billed() -> None:
     today = Today(archive=archive(GLACIER_IR=WARM), movable={"GLACIER_IR": WARM})
     found = what_if(CARD, today, Change(move=Move(older_than=timedelta(days=30), to="DEEP_ARCHIVE")))
 
@@ -111,7 +111,7 @@ def test_leaving_a_class_before_its_minimum_days_is_paid() -> None:
     assert cents(found.one_off) == "68.21"
 
 
-def test_small_and_archived_originals_stay() -> None:
+def test_small_and_archived_originals_are_not_moved() -> None:
     small = Held(small=Sized(objects=10, size=10_000))
     today = Today(archive=archive(STANDARD=small, GLACIER=WARM), movable={"STANDARD": small, "GLACIER": WARM})
     found = what_if(CARD, today, Change(move=Move(older_than=timedelta(days=0), to="DEEP_ARCHIVE")))
@@ -121,7 +121,7 @@ def test_small_and_archived_originals_stay() -> None:
     assert found.payback_days is None
 
 
-def test_a_new_format_shrinks_variants_and_is_rendered_anew() -> None:
+def test_a_new_format_shrinks_variants_and_costs_a_render() -> None:
     held = replace(archive(STANDARD=WARM), variants={"full": MILLION})
     found = what_if(CARD, Today(archive=held), Change(format="webp"))
 
@@ -138,7 +138,7 @@ def test_a_new_format_of_archived_originals_restores_them_first() -> None:
     assert cents(found.one_off) == "32.84"
 
 
-def test_dropping_medium_makes_views_heavier() -> None:
+def test_dropping_medium_increases_the_bytes_of_a_view() -> None:
     held = replace(archive(STANDARD=WARM), variants=dict.fromkeys(TYPICAL_SIZES, MILLION))
     today = Today(archive=held, views=MILLION)
     found = what_if(CARD, today, Change(drop=("medium",)))
@@ -156,7 +156,7 @@ def test_dropping_medium_makes_views_heavier() -> None:
     assert "full is shown instead, 3.3 times its bytes a view" in found.worse[0]
 
 
-def test_a_cdn_takes_over_delivery() -> None:
+def test_a_cdn_replaces_delivery_from_the_bucket() -> None:
     held = replace(archive(STANDARD=WARM), variants=dict.fromkeys(TYPICAL_SIZES, MILLION))
     found = what_if(CARD, Today(archive=held, views=MILLION), Change(cdn=True))
 
@@ -165,7 +165,7 @@ def test_a_cdn_takes_over_delivery() -> None:
 
 
 @pytest.mark.parametrize("target", ["STANDARD", "EXPRESS_ONEZONE"])
-def test_a_class_that_takes_no_transition_is_refused(target: str) -> None:
+def test_a_class_without_transitions_is_refused(target: str) -> None:
     with pytest.raises(UsageError, match=target):
         what_if(CARD, Today(archive=archive(STANDARD=WARM)), Change(move=Move(older_than=timedelta(days=0), to=target)))
 

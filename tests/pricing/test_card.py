@@ -14,7 +14,7 @@ from imgctl.pricing.prices import CLASSES
 PACKAGED = (files("imgctl.pricing") / "cards" / "aws-us-east-1.toml").read_text("utf-8")
 
 
-def test_the_packaged_card_is_dated_and_names_its_source() -> None:
+def test_the_packaged_card_has_a_date_and_a_source() -> None:
     card = load_card()
 
     assert (card.name, card.region, card.gb_bytes) == ("aws us-east-1", "us-east-1", 2**30)
@@ -31,7 +31,7 @@ def test_prices_are_decimals_to_the_last_digit() -> None:
     assert [tier.up_to_gb for tier in card.of("STANDARD").storage] == [50 * 1024, 500 * 1024, None]
 
 
-def test_a_card_of_ones_own_is_read(tmp_path: Path) -> None:
+def test_a_custom_card_is_read(tmp_path: Path) -> None:
     own = tmp_path / "own.toml"
     own.write_text(
         PACKAGED.replace("aws us-east-1", "ours").replace("gb_bytes = 1073741824", "gb_bytes = 1_000_000_000")
@@ -72,11 +72,11 @@ def test_a_wrong_card_is_refused_in_one_line(tmp_path: Path, old: str, new: str,
     assert "wrong.toml" in caught.value.line
 
 
-def test_a_card_that_is_not_there_is_a_configuration_error(tmp_path: Path) -> None:
+def test_a_missing_card_is_a_configuration_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no such file"):
         load_card(tmp_path / "none.toml")
 
 
-def test_a_class_without_prices_is_named() -> None:
+def test_a_class_without_prices_is_reported() -> None:
     with pytest.raises(ConfigError, match="OUTPOSTS"):
         load_card().of("OUTPOSTS")

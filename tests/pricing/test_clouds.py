@@ -133,7 +133,7 @@ def test_each_cloud_has_eight_estimates() -> None:
 
 
 @pytest.mark.parametrize("name", card_names())
-def test_every_card_is_dated_names_its_source_and_is_written_as_it_is_read(
+def test_every_card_has_a_date_and_a_source_and_round_trips(
     name: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     card = load_card(name)
@@ -158,7 +158,7 @@ def test_every_card_is_dated_names_its_source_and_is_written_as_it_is_read(
         ("s3://b", "http://127.0.0.1:8333", Billing.OTHER, "aws us-east-1"),
     ],
 )
-def test_the_card_is_that_of_who_bills_the_store(url: str, endpoint_url: str, bill: Billing, card: str) -> None:
+def test_the_card_is_that_of_the_provider_of_the_store(url: str, endpoint_url: str, bill: Billing, card: str) -> None:
     settings = Settings(store=StoreSettings(url=url, endpoint_url=endpoint_url))
 
     assert billing(url, endpoint_url) is bill

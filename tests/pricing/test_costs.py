@@ -73,17 +73,19 @@ def stored(storage_class: str, objects: int, size: int, *, before: int = 0) -> D
         ("STANDARD", 0, 0, "0.00"),
     ],
 )
-def test_storage_worked_by_hand(storage_class: str, objects: int, size: int, expected: str) -> None:
+def test_storage_cost_matches_the_hand_computed_amount(
+    storage_class: str, objects: int, size: int, expected: str
+) -> None:
     assert cents(stored(storage_class, objects, size)) == expected
 
 
-def test_what_is_stored_already_fills_the_lower_tiers() -> None:
+def test_stored_bytes_fill_the_lower_tiers_first() -> None:
     # Half a TB of the first tier is left: 512 × .023 + 512 × .022.
     assert cents(stored("STANDARD", 1, TIB, before=50 * TIB - TIB // 2)) == "23.04"
     assert cents(stored("STANDARD", 1, TIB, before=50 * TIB)) == "22.53"
 
 
-def test_small_objects_are_separated_by_their_band() -> None:
+def test_small_objects_are_counted_in_a_band_of_their_own() -> None:
     # In one band with 1,000 of 1 MiB, 1,000 of 1 KiB are billed as 1,000 KiB instead of 128,000.
     small, large = Sized(objects=1000, size=1000 * KIB), Sized(objects=1000, size=1000 * 1024 * KIB)
     mixed = monthly_storage(CARD, "STANDARD_IA", small + large)
@@ -107,7 +109,9 @@ def test_small_objects_are_separated_by_their_band() -> None:
         ("GLACIER", Operation.DELETE, 10**9, "0.00"),
     ],
 )
-def test_requests_worked_by_hand(storage_class: str, operation: Operation, count: int, expected: str) -> None:
+def test_request_cost_matches_the_hand_computed_amount(
+    storage_class: str, operation: Operation, count: int, expected: str
+) -> None:
     assert cents(request_cost(CARD, storage_class, operation, count).amount) == expected
 
 
@@ -123,13 +127,13 @@ def test_requests_worked_by_hand(storage_class: str, operation: Operation, count
         ("GLACIER_IR", "INSTANT", "8.38"),
     ],
 )
-def test_retrieval_worked_by_hand(storage_class: str, tier: str, expected: str) -> None:
+def test_retrieval_cost_matches_the_hand_computed_amount(storage_class: str, tier: str, expected: str) -> None:
     lines = retrieval_cost(CARD, storage_class, tier, Sized(objects=100_000, size=100_000 * 3_000_000))
 
     assert cents(amount(lines)) == expected
 
 
-def test_retrieval_says_how_long_it_takes_and_which_tiers_there_are() -> None:
+def test_retrieval_has_a_duration_and_unknown_tiers_are_refused() -> None:
     assert retrieval(CARD, "GLACIER", "BULK").hours == (Decimal(5), Decimal(12))
     with pytest.raises(ConfigError, match="no retrieval tier EXPEDITED"):
         retrieval(CARD, "DEEP_ARCHIVE", "EXPEDITED")
@@ -137,14 +141,14 @@ def test_retrieval_says_how_long_it_takes_and_which_tiers_there_are() -> None:
         request_cost(CARD, "STANDARD", Operation.TRANSITION, 1)
 
 
-def test_leaving_early_pays_the_days_that_are_left() -> None:
+def test_leaving_early_costs_the_remaining_days() -> None:
     # 100 GiB × .004 × 60 / 30.
     assert cents(amount(early_delete(CARD, "GLACIER_IR", HUNDRED, age_days=30))) == "0.80"
     assert early_delete(CARD, "GLACIER_IR", HUNDRED, age_days=90) == ()
     assert early_delete(CARD, "STANDARD", HUNDRED, age_days=0) == ()
 
 
-def test_delivery_worked_by_hand() -> None:
+def test_delivery_cost_matches_the_hand_computed_amount() -> None:
     # 7.5 TB: 6,984.9 GiB, a hundred of them free.
     assert cents(amount(monthly_internet(CARD, 7_500_000_000_000))) == "619.64"
     assert monthly_internet(CARD, 100 * GIB) == ()
@@ -174,7 +178,7 @@ def test_within_a_tier_parts_sum_to_the_whole(first: int, second: int) -> None:
 
 
 @given(sizes, sizes)
-def test_across_tiers_what_comes_next_costs_what_is_left(first: int, second: int) -> None:
+def test_bytes_added_across_tiers_cost_the_difference(first: int, second: int) -> None:
     whole = stored("STANDARD", 1, first + second)
 
     assert stored("STANDARD", 1, first) + stored("STANDARD", 1, second, before=first) == pytest.approx(

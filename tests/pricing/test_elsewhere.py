@@ -22,7 +22,7 @@ GIB = 2**30
 AWS, GS = load_card(), load_card("gs-us-central1")
 
 
-def test_a_move_is_retrieval_gets_the_way_out_and_puts() -> None:
+def test_a_move_costs_retrieval_gets_egress_and_puts() -> None:
     originals = {
         "STANDARD": Held(large=Sized(objects=100_000, size=1000 * GIB)),
         "GLACIER": Held(large=Sized(objects=50_000, size=500 * GIB)),
@@ -60,11 +60,11 @@ def test_a_move_is_retrieval_gets_the_way_out_and_puts() -> None:
         ("b2", "tags, inventories and batch jobs have no price on this card"),
     ],
 )  # fmt: skip
-def test_what_a_provider_lacks_is_read_off_its_card(card: str, limit: str) -> None:
+def test_limits_of_a_provider_are_read_from_its_card(card: str, limit: str) -> None:
     assert limit in lacks(load_card(card))
 
 
-def test_a_move_says_what_is_not_to_be_had_there() -> None:
+def test_a_move_lists_the_limits_of_the_new_provider() -> None:
     held = Held(large=Sized(objects=10, size=GIB))
     today = Today(archive=Archive(originals={"GLACIER": held, "STANDARD": held}, variants={}, sizes={}))
 
@@ -87,7 +87,7 @@ def test_a_move_says_what_is_not_to_be_had_there() -> None:
         ("GLACIER", "r2", "STANDARD"),
     ],
 )
-def test_a_class_goes_to_the_nearest(name: str, card: str, nearest: str) -> None:
+def test_a_class_maps_to_the_nearest_one_of_the_provider(name: str, card: str, nearest: str) -> None:
     assert like(name, load_card(card)) == nearest
 
 
@@ -119,7 +119,7 @@ def prices() -> Iterator[str]:
         yield f"{url}/api"
 
 
-def test_a_card_of_azure_is_refreshed_from_its_own_list(prices: str, tmp_path: Path) -> None:
+def test_the_azure_card_is_refreshed_from_the_azure_price_list(prices: str, tmp_path: Path) -> None:
     found = refresh_card(load_card("az-eastus2"), out=tmp_path / "card.toml", region="westeurope", url=prices)
 
     card = load_card(tmp_path / "card.toml")

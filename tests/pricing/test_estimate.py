@@ -19,7 +19,7 @@ def amounts(found: Estimate) -> dict[str, str]:
     return {line.name: plain(line.amount) for line in found.lines if line.name != "STANDARD variants"}
 
 
-def test_an_upload_is_its_puts_and_a_months_storage_with_variants() -> None:
+def test_an_upload_costs_its_puts_and_a_month_of_storage_with_variants() -> None:
     found = upload_estimate(CARD, files=10_000, size=100 * GIB)
 
     # 10,000 × .005 / 1,000, three times that for the variants, and a GET each to render.
@@ -30,14 +30,14 @@ def test_an_upload_is_its_puts_and_a_months_storage_with_variants() -> None:
     assert found.assumptions == ("variants of about 20, 150 and 500 KB a photo",)
 
 
-def test_variants_are_billed_beside_their_originals() -> None:
+def test_variants_are_billed_in_addition_to_originals() -> None:
     found = upload_estimate(CARD, files=1000, size=50 * 1024 * GIB)
 
     variants = next(line for line in found.lines if line.name == "STANDARD variants")
     assert variants.unit_price == Decimal("0.022")
 
 
-def test_an_insert_is_two_heads_the_gets_and_a_copy_each() -> None:
+def test_an_insert_costs_two_heads_a_get_and_a_copy_per_image() -> None:
     found = insert_estimate(CARD, files=1_000_000, size=100 * GIB, gets=2)
 
     assert amounts(found) == {
@@ -45,7 +45,7 @@ def test_an_insert_is_two_heads_the_gets_and_a_copy_each() -> None:
     }  # fmt: skip
 
 
-def test_the_paragraph_says_the_sums_their_parts_and_the_date() -> None:
+def test_the_text_has_the_totals_their_parts_and_the_date() -> None:
     text = upload_estimate(CARD, files=10_000, size=100 * GIB).text()
 
     assert text == (
@@ -55,7 +55,7 @@ def test_the_paragraph_says_the_sums_their_parts_and_the_date() -> None:
     )
 
 
-def test_the_record_sums_to_what_it_says() -> None:
+def test_the_parts_of_the_record_add_up_to_its_total() -> None:
     record = json.loads(json.dumps(upload_estimate(CARD, files=12_345, size=77 * GIB).record()))
 
     sums = {period: Decimal(0) for period in ("one_off", "monthly")}
@@ -75,7 +75,7 @@ def test_the_record_sums_to_what_it_says() -> None:
         ("s3://photos", "https://amazonaws.com.example.org", Billing.OTHER),
     ],
 )
-def test_the_biller_follows_from_the_store(url: str, endpoint_url: str, expected: Billing) -> None:
+def test_the_billing_provider_is_derived_from_the_store(url: str, endpoint_url: str, expected: Billing) -> None:
     assert billing(url, endpoint_url) is expected
 
 
@@ -110,7 +110,7 @@ def test_amounts_are_shown_to_the_cent_and_below_a_dollar_to_three_digits(amount
 
 
 @given(amount=st.decimals(min_value=Decimal("1e-12"), max_value=Decimal("0.98"), places=16))
-def test_amounts_below_a_dollar_that_differ_by_a_hundredth_are_told_apart(amount: Decimal) -> None:
+def test_amounts_below_a_dollar_one_per_cent_apart_are_shown_differently(amount: Decimal) -> None:
     assert dollars(amount) != dollars(amount * Decimal("1.01"))
     assert dollars(amount) != "$0.00"
     assert abs(Decimal(dollars(amount)[1:]) - amount) <= amount * Decimal("0.005")

@@ -29,12 +29,12 @@ def test_the_lessons_figures_are_exact() -> None:
     assert found.months[0].total == Decimal(414)
 
 
-def test_the_cdn_off_costs_its_egress() -> None:
+def test_egress_is_billed_without_the_cdn() -> None:
     # 293.25 + 45 + 675.
     assert lesson(Plan(cdn=False)).months[0].total == Decimal("1013.25")
 
 
-def test_originals_in_glacier_cost_what_glacier_does() -> None:
+def test_originals_in_glacier_are_billed_at_the_glacier_price() -> None:
     month = lesson(Plan(originals="GLACIER")).months[0]
 
     # 3,750 × .023 + 9,000 × .0036.
@@ -60,7 +60,7 @@ def test_each_month_adds_its_storage() -> None:
         "$559.08 on CloudFront",
     ],
 )
-def test_where_the_lesson_is_wrong_is_said_with_the_arithmetic(words: str) -> None:
+def test_errors_of_the_lesson_are_listed_with_the_arithmetic(words: str) -> None:
     assert words in "\n".join(wrong_words(lesson(Plan())))
 
 
@@ -75,7 +75,7 @@ def test_a_product_without_photos_is_corrected_without_a_division() -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in card_names() if not name.startswith("aws-")])
-def test_a_provider_without_glacier_is_corrected_in_all_else(name: str) -> None:
+def test_a_provider_without_glacier_has_all_other_corrections(name: str) -> None:
     found = wrong_words(model(load_card(name), Plan(), profile=Profile.LESSON))
 
     assert len(found) == 4

@@ -86,7 +86,9 @@ def test_one_object_is_billed_by_tiers(stock_bytes: int, storage_class: str, exp
         ("INTELLIGENT_TIERING", 128 * KIB - 1, "2.81"),
     ],
 )
-def test_a_million_objects_with_minimum_overhead_and_watching(storage_class: str, size: int, expected: str) -> None:
+def test_a_million_objects_are_billed_with_minimum_size_overhead_and_monitoring(
+    storage_class: str, size: int, expected: str
+) -> None:
     plan = replace(
         NOTHING, stock=1_000_000, sizes={"original": size}, originals=storage_class, stock_class=storage_class
     )
@@ -129,7 +131,7 @@ def test_originals_are_archived_after_their_days() -> None:
     assert of(plan, Group.TRANSITIONS, 2) == "84.00"
 
 
-def test_what_waits_for_its_archive_is_billed_in_standard() -> None:
+def test_originals_are_billed_in_standard_until_they_are_archived() -> None:
     # 1,024 a day of a GiB, archived after 10 days. In January a triangle of 31 days less one of 21 waits:
     # 1,024 × (31² − 21²) / 2 / 31 = 8,588.387 GiB × .023 = 197.533; archived 1,024 × 21² / 62 = 7,283.613 GiB × .0036
     # = 26.221; 7,283 objects of overhead are .002.
@@ -147,7 +149,7 @@ def test_every_original_is_moved_once(storage_class: str, expected: str) -> None
     assert of(replace(GLACIER, uploads_per_day=100_000, originals=storage_class), Group.TRANSITIONS) == expected
 
 
-def test_stock_moves_with_the_first_month_and_only_where_it_is_not_there_yet() -> None:
+def test_stock_of_another_class_moves_in_the_first_month() -> None:
     # A million at .03 a thousand.
     assert of(replace(GLACIER, stock=1_000_000), Group.TRANSITIONS) == "30.00"
     assert of(replace(GLACIER, stock=1_000_000), Group.TRANSITIONS, 2) == "0.00"
@@ -189,7 +191,7 @@ def test_delivery_from_the_bucket_has_a_free_tier_and_tiers(views: str, expected
         (153_701, "11571.25"),
     ],
 )
-def test_egress_at_the_edges_of_its_tiers(gib: int, expected: str) -> None:
+def test_egress_is_billed_by_tier_at_the_edges_of_its_tiers(gib: int, expected: str) -> None:
     assert cents(total(monthly_internet(CARD, gib * GIB))) == expected
 
 
@@ -228,7 +230,7 @@ def test_tags_audits_and_rows_are_billed() -> None:
     assert of(plan, Group.DATABASE) == "0.06"
 
 
-def test_the_lessons_product_as_aws_bills_it() -> None:
+def test_the_lessons_product_has_the_bill_of_aws() -> None:
     found = model(CARD, Plan())
 
     # 7.5e12 bytes are 6,984.9 GiB: 6,884.9 × .09 = 619.64, and 60,000,000 GET × .0004 / 1,000 = 24.
@@ -271,12 +273,12 @@ def test_skipping_medium_shows_the_next_larger_in_its_place() -> None:
         {"sizes": {"original": 1, "huge": 1}},
     ],
 )
-def test_what_can_be_no_plan_is_refused(wrong: Mapping[str, int]) -> None:
+def test_an_invalid_plan_is_refused(wrong: Mapping[str, int]) -> None:
     with pytest.raises(UsageError):
         replace(Plan(), **wrong)  # type: ignore[arg-type]
 
 
-def test_a_class_that_nothing_moves_to_is_refused() -> None:
+def test_a_class_without_a_transition_price_is_refused() -> None:
     with pytest.raises(ConfigError, match="no price of transition"):
         model(CARD, Plan(originals="EXPRESS_ONEZONE"))
 

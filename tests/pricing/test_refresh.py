@@ -50,7 +50,7 @@ def read(**given: Value) -> dict[str, Value]:
     return {name: given.get(name, offer()) for name in OFFERS}
 
 
-def test_what_the_list_tells_is_taken_and_what_not_is_kept() -> None:
+def test_prices_in_the_list_are_updated_and_the_others_kept() -> None:
     tables = read(AmazonS3=S3, AWSDataTransfer=TRANSFER)
     offers = {name: read_offer(table, source=name) for name, table in tables.items()}
     found = refreshed(CARD, offers, region="eu-central-1", source="https://prices.example")
@@ -72,7 +72,7 @@ def test_what_the_list_tells_is_taken_and_what_not_is_kept() -> None:
     assert ("STANDARD.put", "0.005", "0.006") in found.changed
 
 
-def test_a_card_is_read_as_it_was_written(tmp_path: Path) -> None:
+def test_a_written_card_reads_back_equal(tmp_path: Path) -> None:
     file = tmp_path / "card.toml"
     file.write_text(card_toml(CARD), encoding="utf-8")
 
@@ -82,6 +82,6 @@ def test_a_card_is_read_as_it_was_written(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "wrong", [{}, [], None, {"publicationDate": "soon"}, {"publicationDate": "2027-01-01", "products": {}}]
 )
-def test_what_is_no_price_list_is_refused_in_one_line(wrong: Value) -> None:
+def test_an_invalid_price_list_is_refused_in_one_line(wrong: Value) -> None:
     with pytest.raises(ConfigError, match="not a price list"):
         read_offer(wrong, source="somewhere")

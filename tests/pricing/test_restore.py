@@ -40,13 +40,13 @@ def test_each_class_and_tier(storage_class: str, tier: str, dollars: str) -> Non
     assert _cents(_estimate(storage_class, tier, 100_000, 300, days=7).one_off) == dollars
 
 
-def test_readable_copies_are_paid_by_the_day() -> None:
+def test_readable_copies_are_billed_by_the_day() -> None:
     # 3,000 GiB × .023 = 69.00 for 30 days, 2.30 a day; 2 HEADs cost less than a cent; bulk from GLACIER is free.
     assert _cents(_estimate("GLACIER", "BULK", 1, 3000, days=30).one_off) == "69.00"
     assert _cents(_estimate("GLACIER", "BULK", 1, 3000, days=1).one_off) == "2.30"
 
 
-def test_small_originals_cost_their_requests() -> None:
+def test_small_originals_cost_mostly_their_requests() -> None:
     # 1,000,000 × expedited: 1,000 × 10 = 10,000; 1 GiB × .03 = .03; 1 GiB × .023 / 30 = .00; HEADs 2,000 × .0004 = .80.
     assert _cents(_estimate("GLACIER", "EXPEDITED", 1_000_000, 1, days=1).one_off) == "10000.83"
 
@@ -60,14 +60,14 @@ def test_both_classes_of_one_run_add_up() -> None:
     assert _cents(restore_estimate(CARD, archived=both, tier="STANDARD", days=14).one_off) == "3.06"
 
 
-def test_a_longer_stay_is_a_request_and_the_copy_but_no_retrieval() -> None:
+def test_an_extended_restore_costs_a_request_and_the_copy_but_no_retrieval() -> None:
     # 100,000 of 300 GiB restored before, 7 days more: 100 × .05 = 5.00; copies 1.61; HEADs .08.
     longer = {"GLACIER": Sized(objects=100_000, size=300 * GIB)}
 
     assert _cents(restore_estimate(CARD, archived={}, extended=longer, tier="STANDARD", days=7).one_off) == "6.69"
 
 
-def test_leaving_for_good_adds_copies_and_what_is_left_of_the_minimum_days() -> None:
+def test_a_permanent_restore_adds_copies_and_the_remaining_minimum_days() -> None:
     # 100,000 of 300 GiB in GLACIER since 30 days, of 90. Copies: 100 × .005 = .50. Early: 60 days of
     # 300 GiB + 100,000 × 32 KiB = 3.0518 GiB: 303.0518 × .0036 × 60/30 = 2.182. Bulk as above 1.69. Together 4.37.
     # Then 300 × .023 = 6.90 a month.
@@ -79,7 +79,7 @@ def test_leaving_for_good_adds_copies_and_what_is_left_of_the_minimum_days() -> 
     assert _cents(cost.monthly) == "6.90"
 
 
-def test_minimum_days_are_reckoned_by_each_original_s_age() -> None:
+def test_minimum_days_are_computed_from_the_age_of_each_original() -> None:
     # DEEP_ARCHIVE asks 180 days. 1,000 of 100 GiB at 0 days, as many at 120, as many at 200 days. With 32 KiB each
     # 100.0305 GiB: × .00099 × 180/30 = .594181; × .00099 × 60/30 = .198060; nothing. Copies 3 × .005 = .015. Together .81.
     sized = Sized(objects=1_000, size=100 * GIB)
@@ -90,7 +90,7 @@ def test_minimum_days_are_reckoned_by_each_original_s_age() -> None:
     assert [line.name for line in cost.lines] == ["COPY", "DEEP_ARCHIVE left early", "STANDARD"]
 
 
-def test_the_archive_s_overhead_ends_with_it_unless_versions_stay() -> None:
+def test_archive_overhead_ends_with_the_archived_copy_unless_versions_are_kept() -> None:
     # 1,000,000 of 1,000 GiB in GLACIER: 1,000 × .0036 = 3.60; 32 KiB each 30.5176 × .0036 = .1099;
     # 8 KiB each at STANDARD 7.6294 × .023 = .1755; together 3.89 a month.
     ages = {("GLACIER", 365): Sized(objects=1_000_000, size=1_000 * GIB)}
@@ -109,7 +109,7 @@ def test_nothing_to_restore_costs_nothing() -> None:
     assert not cost.lines
 
 
-def test_a_tier_that_a_class_has_not_is_refused() -> None:
+def test_a_tier_that_the_class_lacks_is_refused() -> None:
     with pytest.raises(ConfigError, match="DEEP_ARCHIVE has no retrieval tier EXPEDITED"):
         _estimate("DEEP_ARCHIVE", "EXPEDITED", 1, 1, days=1)
 
@@ -122,7 +122,7 @@ def test_a_tier_that_a_class_has_not_is_refused() -> None:
         ("DEEP_ARCHIVE", "BULK", "up to 48 hours"),
     ],
 )
-def test_how_long_it_takes_is_said(storage_class: str, tier: str, words: str) -> None:
+def test_the_duration_of_a_retrieval_is_described(storage_class: str, tier: str, words: str) -> None:
     assert hours_words(retrieval(CARD, storage_class, tier).hours) == words
 
 

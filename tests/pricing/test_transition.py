@@ -46,7 +46,9 @@ def cents(value: Decimal) -> str:
         ("DEEP_ARCHIVE", "50.80", "3.11", "64.28", "0.8"),
     ],
 )
-def test_a_million_originals_worked_by_hand(to: str, one_off: str, monthly: str, saving: str, months: str) -> None:
+def test_the_bill_of_a_million_originals_matches_the_hand_computed_one(
+    to: str, one_off: str, monthly: str, saving: str, months: str
+) -> None:
     moved = {STANDARD: MILLION}
 
     estimate, saved = transition_estimate(CARD, to=to, moved=moved), saving_per_month(CARD, to=to, moved=moved)
@@ -55,7 +57,7 @@ def test_a_million_originals_worked_by_hand(to: str, one_off: str, monthly: str,
     assert f"{payback_months(estimate.one_off, saved):.1f}" == months
 
 
-def test_the_requests_of_the_look_before_are_part_of_the_price() -> None:
+def test_the_price_includes_the_requests_of_the_planning() -> None:
     # 4,000 LIST × .005 / 1,000 + 10,000 HEAD × .0004 / 1,000 = .02 + .004.
     bare = transition_estimate(CARD, to="GLACIER", moved={STANDARD: MILLION})
     full = transition_estimate(CARD, to="GLACIER", moved={STANDARD: MILLION}, list_requests=4000, head_requests=10_000)
@@ -64,7 +66,7 @@ def test_the_requests_of_the_look_before_are_part_of_the_price() -> None:
     assert full.one_off - bare.one_off == Decimal("0.024")
 
 
-def test_small_originals_are_billed_as_large_ones_also_beside_large_ones() -> None:
+def test_small_originals_are_billed_at_the_minimum_size_beside_large_ones() -> None:
     # In STANDARD_IA 100,000 of 64 KiB are billed as 128 KiB: 12.2070 GiB; beside them 1,000 of 10 MiB: 9.7656 GiB.
     # (12.207031 + 9.765625) × .0125 = .2747. Before: (6.103516 + 9.765625) × .023 = .3650.
     small = Sized(objects=100_000, size=100_000 * 64 * KIB)
@@ -78,7 +80,7 @@ def test_small_originals_are_billed_as_large_ones_also_beside_large_ones() -> No
     assert cents(saving_per_month(CARD, to="STANDARD_IA", moved=moved)) == "0.09"
 
 
-def test_leaving_a_class_before_its_minimum_days_is_paid() -> None:
+def test_leaving_a_class_before_its_minimum_days_is_billed() -> None:
     # GLACIER_IR to DEEP_ARCHIVE after 30 of 90 days: 100 GiB × .004 × 60 / 30 = .80; 1,000 × .05 / 1,000 = .05;
     # HEAD 1,000 × .01 / 1,000 = .01, and .0004 after.
     moved = {
@@ -92,7 +94,7 @@ def test_leaving_a_class_before_its_minimum_days_is_paid() -> None:
     assert cents(saving_per_month(CARD, to="DEEP_ARCHIVE", moved=moved)) == "0.30"
 
 
-def test_ages_in_one_class_come_as_one_line() -> None:
+def test_ages_in_one_class_share_one_line() -> None:
     # 10 GiB × .004 × (90 - age) / 30 for ages of 30, 60 and 89 days: .08 + .04 + .0013.
     moved = {
         Origin(storage_class="GLACIER_IR", age_days=age): Sized(objects=10, size=10 * GIB) for age in (30, 60, 89, 90)
@@ -103,7 +105,7 @@ def test_ages_in_one_class_come_as_one_line() -> None:
     assert [(line.name, cents(line.amount)) for line in lines] == [("GLACIER_IR left early", "0.12")]
 
 
-def test_what_is_kept_as_an_old_version_saves_nothing() -> None:
+def test_an_original_kept_as_an_old_version_saves_nothing() -> None:
     # The million stays in STANDARD, 67.3828, beside its copy in GLACIER, 10.8322.
     moved = {STANDARD: MILLION}
 
@@ -132,14 +134,14 @@ def test_what_is_kept_as_an_old_version_saves_nothing() -> None:
         ("STANDARD", "GLACIER_IR", 360, 98.25),
     ],
 )
-def test_break_even_worked_by_hand(source: str, to: str, stay_days: int, kib: float) -> None:
+def test_break_even_size_matches_the_hand_computed_size(source: str, to: str, stay_days: int, kib: float) -> None:
     found = break_even_bytes(CARD, source=Origin(storage_class=source), to=to, stay_days=stay_days)
 
     assert found is not None
     assert found / KIB == pytest.approx(kib, abs=0.01)
 
 
-def test_some_moves_never_pay() -> None:
+def test_some_moves_never_pay_off() -> None:
     # In one month STANDARD costs .023, 180 days of DEEP_ARCHIVE .00594 a GiB: that pays; a day of STANDARD does not.
     assert break_even_bytes(CARD, source=STANDARD, to="DEEP_ARCHIVE", stay_days=1) is None
     assert break_even_bytes(CARD, source=STANDARD, to="DEEP_ARCHIVE", stay_days=30) is not None
@@ -152,7 +154,7 @@ def test_some_moves_never_pay() -> None:
     st.integers(0, 200),
     st.integers(1, 10**8),
 )
-def test_from_the_break_even_on_a_move_pays_and_just_below_it_does_not(
+def test_a_move_pays_off_from_the_break_even_size_and_not_below(
     source: str, to: str, stay_days: int, age_days: int, more: int
 ) -> None:
     where = Origin(storage_class=source, age_days=age_days)

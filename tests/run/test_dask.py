@@ -24,7 +24,7 @@ except ConfigError as error:
 """
 
 
-def test_a_missing_extra_is_named() -> None:
+def test_a_missing_extra_is_reported() -> None:
     done = subprocess.run([sys.executable, "-c", WITHOUT_DASK], cwd=ROOT, capture_output=True, text=True, check=True)
 
     assert done.stdout == "a Dask scheduler needs the extra `dask` (pip install 'imgctl[dask]')\n"
@@ -37,7 +37,7 @@ def test_the_local_pool_does_not_import_dask() -> None:
     assert done.stdout == "False\n"
 
 
-def test_a_scheduler_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreachable_scheduler_is_reported_with_its_address(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("distributed")
     monkeypatch.setattr("imgctl.run.dask._SECONDS_TO_CONNECT", 0.2)
     with socket.socket() as taken:
@@ -73,7 +73,7 @@ def test_a_scheduler_of_another_python_is_refused() -> None:
         refuse_mismatch({"client": _machine(), "scheduler": _machine(python="3.12.1.final.0"), "workers": {}})  # type: ignore[typeddict-item]
 
 
-def test_another_patch_release_of_python_is_welcome() -> None:
+def test_another_patch_release_of_python_is_accepted() -> None:
     from imgctl.run.dask import refuse_mismatch
 
     workers = {"tcp://10.0.0.2:4000": _machine(python="3.11.9.final.0", imgctl="0.9")}

@@ -35,13 +35,13 @@ except pyvips.Error:
 
 
 @pytest.mark.parametrize(("program", "output"), [(HONEST, "ffd8\n"), (HOG, "refused\n")], ids=["honest", "hog"])
-def test_the_memory_limit_stops_only_hogs(program: str, output: str) -> None:
+def test_the_memory_limit_stops_only_programs_above_it(program: str, output: str) -> None:
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
 
     assert done.stdout == output, done.stderr
 
 
-def test_a_stopped_clock_counts_for_no_limit_of_its_thread() -> None:
+def test_time_with_a_stopped_clock_does_not_count_towards_limits() -> None:
     def left() -> float:
         return signal.getitimer(signal.ITIMER_REAL)[0]
 

@@ -52,7 +52,7 @@ def test_a_memory_hog_fails_only_its_task(local: OpenPool) -> None:
     assert (before.result(SECONDS), after.result(SECONDS)) == (MIB, 2 * MIB)
 
 
-def test_what_earlier_tasks_left_is_not_blamed_on_the_next(local: OpenPool) -> None:
+def test_memory_held_by_earlier_tasks_does_not_fail_the_next(local: OpenPool) -> None:
     pool = local(PoolSettings(jobs=1, memory_bytes=512 * MIB))
 
     first, next_one, last = [pool.submit(tasks.hoard, 300 * MIB) for _ in range(3)]
@@ -60,7 +60,7 @@ def test_what_earlier_tasks_left_is_not_blamed_on_the_next(local: OpenPool) -> N
     assert [future.result(SECONDS) for future in (first, next_one, last)] == [300 * MIB] * 3
 
 
-def test_a_task_that_leaves_no_memory_for_its_answer_took_too_much(local: OpenPool) -> None:
+def test_a_task_that_leaves_no_memory_for_its_result_exceeds_the_limit(local: OpenPool) -> None:
     pool = local(PoolSettings(jobs=1, memory_bytes=512 * MIB))
 
     hoarder, after = pool.submit(tasks.hoard_all, "done"), pool.submit(tasks.double, 4)
@@ -71,7 +71,7 @@ def test_a_task_that_leaves_no_memory_for_its_answer_took_too_much(local: OpenPo
     assert after.result(SECONDS) == 8
 
 
-def test_an_idle_child_may_be_killed(local: OpenPool) -> None:
+def test_a_killed_idle_child_is_replaced(local: OpenPool) -> None:
     pool = local(PoolSettings(jobs=1))
     child = pool.submit(tasks.process_id, None).result(SECONDS)
 
@@ -90,7 +90,7 @@ def test_children_are_recycled(local: OpenPool) -> None:
     assert len(set(ids)) == 3
 
 
-def test_children_are_kept_without_recycling(local: OpenPool) -> None:
+def test_children_are_reused_without_recycling(local: OpenPool) -> None:
     pool = local(PoolSettings(jobs=1))
 
     assert len({pool.submit(tasks.process_id, None).result(SECONDS) for _ in range(20)}) == 1
@@ -101,29 +101,29 @@ def test_tasks_run_in_the_main_thread(local: OpenPool) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_children_ignore_what_the_parent_decides(local: OpenPool, number: int) -> None:
+def test_children_ignore_signals_that_the_parent_handles(local: OpenPool, number: int) -> None:
     assert local().submit(tasks.double_or_die, (4, number)).result(SECONDS) == 8
 
 
-def test_an_exception_that_cannot_travel_keeps_its_text(local: OpenPool) -> None:
+def test_an_exception_that_cannot_be_unpickled_keeps_its_text(local: OpenPool) -> None:
     error = local().submit(tasks.fail_stubbornly, None).exception(SECONDS)
 
     assert isinstance(error, WorkerError)
     assert error.line == "Stubborn: 1 and 2"
 
 
-def test_an_exception_brings_the_childs_traceback(local: OpenPool) -> None:
+def test_an_exception_has_the_traceback_of_the_child(local: OpenPool) -> None:
     error = local().submit(tasks.fail, "a.jpg").exception(SECONDS)
 
     assert error is not None
     assert "in fail" in error.__notes__[0]
 
 
-def test_a_value_that_cannot_travel_is_an_exception(local: OpenPool) -> None:
+def test_a_result_that_cannot_be_pickled_is_an_exception(local: OpenPool) -> None:
     assert isinstance(local().submit(tasks.return_a_lock, None).exception(SECONDS), TypeError)
 
 
-def test_a_task_that_cannot_travel_fails_at_once(local: OpenPool) -> None:
+def test_a_task_that_cannot_be_pickled_fails_at_once(local: OpenPool) -> None:
     pool = local()
 
     with pytest.raises((pickle.PicklingError, AttributeError)):
@@ -191,5 +191,5 @@ def test_a_machine_that_starts_no_process_is_a_worker_error() -> None:
         assert process.stdout.readline().startswith("True no worker process can be started: [Errno 24]")
 
 
-def test_unknown_signals_have_words_too() -> None:
+def test_unknown_signals_are_described() -> None:
     assert reason_of(-40) == "crashed (signal 40)"

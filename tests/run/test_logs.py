@@ -160,7 +160,7 @@ def _record(text: str, route: str) -> logging.LogRecord:
     secret=BASE64, place=PLACES, before=AROUND, after=AROUND,
     route=st.sampled_from(["message", "argument", "exception", "extra"]), json_lines=st.booleans(),
 )  # fmt: skip
-def test_a_secret_never_survives(
+def test_a_secret_is_redacted(
     secret: str, place: str, before: str, after: str, route: str, *, json_lines: bool
 ) -> None:
     assume(secret not in before + after)
@@ -172,7 +172,7 @@ def test_a_secret_never_survives(
 
 
 @given(key_id=KEY_IDS, before=AROUND, after=AROUND)
-def test_a_key_id_never_survives(key_id: str, before: str, after: str) -> None:
+def test_a_key_id_is_redacted(key_id: str, before: str, after: str) -> None:
     assert key_id not in redact(f"{before}{key_id} {after}")
 
 
@@ -185,12 +185,12 @@ def test_a_key_id_never_survives(key_id: str, before: str, after: str) -> None:
         "joe@example.org",
     ],
 )
-def test_harmless_text_stays(text: str) -> None:
+def test_harmless_text_is_not_redacted(text: str) -> None:
     assert redact(text) == text
 
 
 @pytest.mark.parametrize("json_lines", [False, True])
-def test_lines_of_an_image_name_its_trace_and_others_none(json_lines: bool) -> None:
+def test_lines_of_an_image_have_its_trace_id_and_others_have_none(json_lines: bool) -> None:
     formatter = JsonFormatter() if json_lines else PlainFormatter()
     record = logging.makeLogRecord({"msg": "slow", "levelname": "INFO"})
     with within("0190b2b40000700080000000000000ab"):

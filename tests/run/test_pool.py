@@ -12,13 +12,13 @@ from imgctl.run.pool import ChildDied, Pool, PoolSettings
 from tests.run import tasks
 
 
-def test_results_come_back(pool: Pool) -> None:
+def test_results_are_returned(pool: Pool) -> None:
     futures = [pool.submit(tasks.double, number) for number in range(50)]
 
     assert [future.result(60) for future in futures] == [number * 2 for number in range(50)]
 
 
-def test_an_exception_comes_back_with_its_hint(pool: Pool) -> None:
+def test_an_exception_is_raised_with_its_hint(pool: Pool) -> None:
     future = pool.submit(tasks.fail, "a.jpg")
 
     error = future.exception(60)
@@ -26,13 +26,13 @@ def test_an_exception_comes_back_with_its_hint(pool: Pool) -> None:
     assert error.line == "no blob a.jpg (run audit)"
 
 
-def test_a_failed_task_leaves_the_pool_whole(pool: Pool) -> None:
+def test_a_failed_task_leaves_the_pool_usable(pool: Pool) -> None:
     wait([pool.submit(tasks.fail, "a.jpg")], timeout=60)
 
     assert pool.submit(tasks.double, 4).result(60) == 8
 
 
-def test_close_finishes_what_was_submitted(pool: Pool) -> None:
+def test_close_finishes_submitted_tasks(pool: Pool) -> None:
     futures = [pool.submit(tasks.double, number) for number in range(10)]
 
     pool.close()
@@ -65,7 +65,7 @@ def test_a_hang_in_c_code_ends_at_its_time_limit(sturdy_pool: Pool) -> None:
     assert sturdy_pool.submit(tasks.double, 4).result(60) == 8
 
 
-def test_a_time_limit_that_was_kept_is_disarmed(sturdy_pool: Pool) -> None:
+def test_an_unused_time_limit_is_disarmed(sturdy_pool: Pool) -> None:
     assert sturdy_pool.submit(tasks.hurry, 60).result(60) == 1
     assert sturdy_pool.submit(tasks.hurry, 60).result(60) == 1
 
@@ -92,7 +92,7 @@ def test_there_is_at_least_one_core() -> None:
     assert cores() >= 1
 
 
-def test_an_address_that_is_none_is_refused() -> None:
+def test_an_invalid_address_is_refused() -> None:
     pytest.importorskip("distributed")
 
     with pytest.raises(ConfigError, match="invalid address"):

@@ -8,29 +8,29 @@ from hypothesis import strategies as st
 from imgctl.run.progress import meter
 
 
-def test_a_total_shows_per_cent_a_bar_and_the_time_left() -> None:
+def test_a_line_with_a_total_shows_per_cent_a_bar_and_the_time_left() -> None:
     line = meter(45, 100, 12, unit="images", ncols=80, rate=3.6, postfix="1 failed, 3.0 MiB")
 
     assert line == " 45% █████▊        45/100 images, 1 failed, 3.0 MiB, 3.6/s, 00:12, 00:15 left"
 
 
-def test_without_a_total_there_is_a_count_and_no_per_cent() -> None:
+def test_a_line_without_a_total_shows_a_count_and_no_per_cent() -> None:
     assert meter(1, None, 2, unit="files", ncols=80) == "1 file, 0.50/s, 00:02"
     assert meter(1_234, None, 7_322, unit="files", ncols=80, rate=250) == "1,234 files, 250/s, 2:02:02"
     assert meter(0, 0, 0, unit="files", ncols=80) == "0 files, 00:00"
 
 
-def test_a_total_that_was_too_low_is_forgotten() -> None:
+def test_a_total_below_the_count_is_dropped() -> None:
     assert meter(11, 10, 1, unit="files", ncols=80, rate=11) == "11 files, 11.0/s, 00:01"
 
 
-def test_the_count_is_of_one_file_or_of_many() -> None:
+def test_the_count_has_the_singular_and_the_plural() -> None:
     assert "1 file," in meter(1, None, 1, unit="files")
     assert "0/1 file," in meter(0, 1, 1, unit="files")
     assert "1/2 files," in meter(1, 2, 1, unit="files")
 
 
-def test_forty_columns_keep_what_matters_most() -> None:
+def test_a_line_of_forty_columns_keeps_the_most_important_parts() -> None:
     line = meter(45, 100, 12, unit="images", ncols=40, rate=3.6, postfix="1 failed, 3.0 MiB")
 
     assert line == " 45% 45/100 images, 1 failed, 3.0 MiB"

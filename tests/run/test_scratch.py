@@ -31,7 +31,7 @@ def _hold(kind: str, place: Path) -> "tuple[subprocess.Popen[str], Path]":
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_a_killed_process_left_goes_at_the_next_start(kind: str, tmp_path: Path) -> None:
+def test_directories_of_a_killed_process_are_deleted_at_the_next_start(kind: str, tmp_path: Path) -> None:
     process, left = _hold(kind, tmp_path)
     process.kill()
     process.communicate()
@@ -42,7 +42,7 @@ def test_what_a_killed_process_left_goes_at_the_next_start(kind: str, tmp_path: 
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_a_living_process_holds_stays(tmp_path: Path) -> None:
+def test_directories_of_a_living_process_are_kept(tmp_path: Path) -> None:
     process, held = _hold("spool", tmp_path)
 
     sweep(tmp_path)
@@ -51,7 +51,7 @@ def test_what_a_living_process_holds_stays(tmp_path: Path) -> None:
     process.communicate("")
 
 
-def test_a_stopped_process_keeps_its_directory(tmp_path: Path) -> None:
+def test_a_directory_in_use_by_the_same_process_is_kept(tmp_path: Path) -> None:
     with Scratch("work", parent=tmp_path) as held:
         sweep(tmp_path)
 
@@ -59,7 +59,7 @@ def test_a_stopped_process_keeps_its_directory(tmp_path: Path) -> None:
     assert not held.path.exists()
 
 
-def test_what_is_not_ours_stays(tmp_path: Path) -> None:
+def test_other_files_and_directories_are_kept(tmp_path: Path) -> None:
     (tmp_path / "imgctl-demo-album").mkdir()
     (tmp_path / "imgctl-work-notes.txt").write_text("no directory")
     (elsewhere := tmp_path / "elsewhere").mkdir()
@@ -71,7 +71,7 @@ def test_what_is_not_ours_stays(tmp_path: Path) -> None:
     assert sorted(tmp_path.iterdir()) == before
 
 
-def test_two_that_start_at_once_never_share_or_lose_a_directory(tmp_path: Path) -> None:
+def test_processes_that_start_together_have_separate_directories(tmp_path: Path) -> None:
     started = [_hold("work", tmp_path) for _ in range(6)]
 
     assert len({path for _, path in started}) == 6
@@ -99,7 +99,7 @@ def _hold_part(file: Path) -> "tuple[subprocess.Popen[str], Path]":
     return process, Path(process.stdout.readline().strip())
 
 
-def test_a_file_under_way_goes_with_its_process(tmp_path: Path) -> None:
+def test_an_unfinished_file_is_deleted_with_its_process(tmp_path: Path) -> None:
     killed, left = _hold_part(tmp_path / "killed.csv")
     killed.kill()
     killed.communicate()
@@ -112,7 +112,7 @@ def test_a_file_under_way_goes_with_its_process(tmp_path: Path) -> None:
     assert {one.name: one.read_text() for one in tmp_path.iterdir() if one != foreign} == {"living.csv": "half"}
 
 
-def test_a_whole_file_takes_its_place_with_usual_rights(tmp_path: Path) -> None:
+def test_a_finished_file_replaces_the_old_one_with_default_permissions(tmp_path: Path) -> None:
     (usual := tmp_path / "usual").touch()
 
     with atomic_write(tmp_path / "report.csv") as new:
@@ -122,7 +122,7 @@ def test_a_whole_file_takes_its_place_with_usual_rights(tmp_path: Path) -> None:
     assert (tmp_path / "report.csv").stat().st_mode == usual.stat().st_mode
 
 
-def test_a_block_that_fails_or_deletes_the_new_file_leaves_the_old_one(tmp_path: Path) -> None:
+def test_a_failed_block_or_a_deleted_new_file_keeps_the_old_one(tmp_path: Path) -> None:
     (file := tmp_path / "report.csv").write_text("old")
 
     with pytest.raises(ZeroDivisionError), atomic_write(file) as new:
@@ -154,7 +154,7 @@ def _no_links(_source: Path, _target: Path) -> None:
     raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
 
 
-def test_a_link_stays_and_a_device_is_written_to(tmp_path: Path) -> None:
+def test_a_symbolic_link_is_kept_and_a_device_is_written_to(tmp_path: Path) -> None:
     (target := tmp_path / "target").write_text("old")
     (link := tmp_path / "link").symlink_to(target)
 
@@ -166,7 +166,7 @@ def test_a_link_stays_and_a_device_is_written_to(tmp_path: Path) -> None:
     assert Path("/dev/null").is_char_device()
 
 
-def test_what_killed_tests_left_is_swept_by_tests_alone(tmp_path: Path) -> None:
+def test_directories_of_killed_tests_are_deleted_by_tests_alone(tmp_path: Path) -> None:
     process, left = _hold("tests", tmp_path)
     process.kill()
     process.communicate()

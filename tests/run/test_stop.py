@@ -28,7 +28,7 @@ def test_a_second_signal_ends_the_process_at_once(number: int) -> None:
         assert process.wait(SECONDS) == -number
 
 
-def test_handlers_of_before_come_back() -> None:
+def test_previous_handlers_are_restored() -> None:
     with start("restore") as process:
         assert _line(process) == "True True"
 
@@ -42,7 +42,7 @@ def test_the_first_signal_is_remembered() -> None:
     assert signal.getsignal(signal.SIGINT) is before
 
 
-def test_sigterm_is_no_interruption() -> None:
+def test_sigterm_is_not_reported_as_an_interruption() -> None:
     with Stop() as stop:
         signal.raise_signal(signal.SIGTERM)
 
@@ -94,7 +94,7 @@ def test_a_flag_wakes_every_waiter() -> None:
     assert woken == [True] * 4
 
 
-def test_a_signal_wakes_a_thread_that_waits_for_something_else() -> None:
+def test_a_signal_wakes_a_thread_that_waits_on_a_queue() -> None:
     items: SimpleQueue[str] = SimpleQueue()
     with Stop() as stop:
         stop.requested.wake(lambda: items.put("stopped"))

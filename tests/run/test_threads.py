@@ -7,7 +7,7 @@ import pytest
 from imgctl.run.threads import thread_pool
 
 
-def test_a_block_that_ends_well_waits_for_what_runs() -> None:
+def test_a_block_that_ends_normally_waits_for_running_tasks() -> None:
     begun, go, ended = threading.Event(), threading.Event(), threading.Event()
 
     def slow() -> None:
@@ -23,7 +23,7 @@ def test_a_block_that_ends_well_waits_for_what_runs() -> None:
     assert ended.is_set()
 
 
-def test_an_error_waits_for_nothing_and_begins_nothing_more() -> None:
+def test_an_error_cancels_queued_tasks_and_waits_for_none() -> None:
     begun, go = threading.Event(), threading.Event()
 
     def hang() -> None:

@@ -11,7 +11,7 @@ from imgctl.run.window import ByteBudget, bounded
 
 
 @given(st.lists(st.integers()), st.integers(1, 5))
-def test_every_item_comes_back_once(items: list[int], limit: int) -> None:
+def test_every_item_is_yielded_once(items: list[int], limit: int) -> None:
     with ThreadPoolExecutor(2) as threads:
         seen = [
             (item, future.result()) for item, future in bounded(lambda n: threads.submit(str, n), items, limit=limit)
@@ -67,7 +67,7 @@ def test_after_a_stop_no_item_is_taken_and_the_rest_is_yielded() -> None:
     assert seen == [0, 1, 2]
 
 
-def test_leaving_early_cancels_what_has_not_begun() -> None:
+def test_leaving_early_cancels_tasks_that_have_not_begun() -> None:
     in_flight: list[Future[int]] = []
 
     def submit(item: int) -> "Future[int]":
@@ -101,7 +101,7 @@ def test_a_budget_is_never_exceeded() -> None:
     assert 0 < most[0] <= 100
 
 
-def test_more_than_the_whole_budget_passes_alone() -> None:
+def test_a_request_above_the_budget_is_granted_alone() -> None:
     budget = ByteBudget(10)
     order: list[str] = []
 

@@ -16,7 +16,7 @@ def album(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_pictures_that_all_decoders_show_alike_are_no_difference(
+def test_pictures_that_all_decoders_render_alike_are_not_reported(
     album: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert compare.main([str(album)]) == 0
@@ -24,7 +24,7 @@ def test_pictures_that_all_decoders_show_alike_are_no_difference(
     assert capsys.readouterr().out == "5 pictures: 5 alike\n"
 
 
-def test_a_picture_that_another_decoder_shows_otherwise_is_named(
+def test_a_picture_that_another_decoder_renders_differently_is_reported(
     album: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     # A saved selection: libvips renders it as transparency.
@@ -38,7 +38,7 @@ def test_a_picture_that_another_decoder_shows_otherwise_is_named(
     assert lines[1:] == ["6 pictures: 5 alike, 1 unlike one decoder"]
 
 
-def test_a_picture_that_is_refused_though_others_show_it_is_named(
+def test_a_refused_picture_that_other_decoders_render_is_reported(
     album: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(compare, "LIMITS", Limits(max_pixels=1000))
@@ -48,7 +48,7 @@ def test_a_picture_that_is_refused_though_others_show_it_is_named(
     assert "imgctl refuses it" in capsys.readouterr().out
 
 
-def test_a_sample_is_random_and_can_be_had_again(album: Path) -> None:
+def test_a_random_sample_is_reproducible(album: Path) -> None:
     some = [compare.pictures([album], number=2, seed=seed) for seed in (1, 1, 2, 3, 4)]
 
     assert some[0] == some[1]

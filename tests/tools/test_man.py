@@ -21,7 +21,7 @@ def test_page_has_every_option_and_example(name: str) -> None:
     assert command.examples.strip() in text
 
 
-def test_groff_takes_every_page() -> None:
+def test_groff_renders_every_page_without_warnings() -> None:
     if not shutil.which("groff"):
         pytest.skip("there is no groff")
     pages = "".join(page(name, command) for name, command in commands().items())

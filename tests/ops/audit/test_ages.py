@@ -54,7 +54,7 @@ def dated(archive: Archive, at: datetime, *, age: timedelta, **values: object) -
     max_examples=rounds(20, 100), suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
 )
 @given(photos=st.lists(st.tuples(DATES, AGES), min_size=1, max_size=5), grace=AGES)
-def test_every_loss_older_than_the_grace_is_found(
+def test_every_missing_original_older_than_the_grace_is_found(
     template: Path, photos: list[tuple[datetime, timedelta]], grace: timedelta
 ) -> None:
     with TemporaryDirectory() as place:
@@ -79,7 +79,7 @@ def test_every_loss_older_than_the_grace_is_found(
 
 @pytest.mark.parametrize("year", [1970, 2020, 2099, 9998])
 @pytest.mark.parametrize("status", [Status.UPLOADING, Status.PROCESSING])
-def test_a_row_is_stuck_by_its_promise_alone(archive: Archive, year: int, status: Status) -> None:
+def test_a_row_is_stuck_by_the_age_of_its_promise_alone(archive: Archive, year: int, status: Status) -> None:
     stuck = Code.STUCK_UPLOADING if status is Status.UPLOADING else Code.STUCK_PROCESSING
     at = datetime(year, 5, 1, tzinfo=UTC)
     dated(archive, at, age=timedelta(0), status=status, attempts=0)
@@ -92,7 +92,7 @@ def test_a_row_is_stuck_by_its_promise_alone(archive: Archive, year: int, status
 
 @pytest.mark.parametrize("column", ["uploaded_at", "taken_at"])
 @pytest.mark.parametrize("status", [Status.READY, Status.UPLOADING])
-def test_a_row_with_a_date_that_cannot_be_is_found(archive: Archive, column: str, status: Status) -> None:
+def test_a_row_with_a_future_date_is_found(archive: Archive, column: str, status: Status) -> None:
     cannot_be = datetime.now(UTC) + timedelta(days=3)
     photo = dated(archive, cannot_be if column == "uploaded_at" else datetime(2020, 1, 1, tzinfo=UTC), age=MARGIN)
     archive.set(photo, status=status, **({"taken_at": cannot_be} if column == "taken_at" else {}))
@@ -102,7 +102,7 @@ def test_a_row_with_a_date_that_cannot_be_is_found(archive: Archive, column: str
     assert found == [(Code.UNLIKELY_DATE, photo.id)]
 
 
-def test_the_backlog_is_as_old_as_its_oldest_promise(archive: Archive, catalog: Catalog) -> None:
+def test_the_backlog_has_the_age_of_its_oldest_promise(archive: Archive, catalog: Catalog) -> None:
     dated(archive, datetime(1975, 1, 1, tzinfo=UTC), age=timedelta(minutes=2), status=Status.PROCESSING)
     dated(archive, datetime(2099, 1, 1, tzinfo=UTC), age=timedelta(minutes=9), status=Status.PROCESSING)
 
@@ -113,7 +113,7 @@ def test_the_backlog_is_as_old_as_its_oldest_promise(archive: Archive, catalog: 
     assert 9 * 60 <= whole.backlog_seconds < 9 * 60 + MARGIN.total_seconds()
 
 
-def test_what_is_chosen_by_age_is_chosen_by_its_promise(archive: Archive, catalog: Catalog) -> None:
+def test_a_scope_of_age_selects_by_the_promise(archive: Archive, catalog: Catalog) -> None:
     old = dated(archive, datetime(2099, 1, 1, tzinfo=UTC), age=timedelta(days=100))
     dated(archive, datetime(1975, 1, 1, tzinfo=UTC), age=timedelta(days=1))
     scope = Scope(promised_before=datetime.now(UTC) - timedelta(days=90))

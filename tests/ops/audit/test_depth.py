@@ -32,7 +32,7 @@ def embedded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Archiv
     catalog.close()
 
 
-def test_a_budget_sees_every_original_in_the_end(embedded: Archive) -> None:
+def test_audits_within_a_budget_check_every_original_in_turn(embedded: Archive) -> None:
     rotten = embedded.photos[7]
     embedded.put(rotten.original, bytes(reversed(rotten.body)))
     budget = sum(len(photo.body) for photo in embedded.photos) // 3
@@ -48,7 +48,7 @@ def test_a_budget_sees_every_original_in_the_end(embedded: Archive) -> None:
     assert hashed == sum(len(photo.body) for photo in embedded.photos)
 
 
-def test_a_budget_smaller_than_any_photo_still_moves_on(embedded: Archive) -> None:
+def test_a_budget_smaller_than_any_photo_checks_one_photo_per_audit(embedded: Archive) -> None:
     hashed = 0
     for _ in range(3):
         tally = Tally()
@@ -58,7 +58,7 @@ def test_a_budget_smaller_than_any_photo_still_moves_on(embedded: Archive) -> No
     assert hashed == 3
 
 
-def test_checksums_that_the_store_keeps_are_not_read_again(embedded: Archive, seaweed: S3Server) -> None:
+def test_originals_with_a_checksum_in_the_store_are_not_read(embedded: Archive, seaweed: S3Server) -> None:
     bucket = seaweed.new_bucket()
     archive = archive_of(embedded.parts.catalog, seaweed.settings(bucket))
     client = seaweed.client()
@@ -73,7 +73,7 @@ def test_checksums_that_the_store_keeps_are_not_read_again(embedded: Archive, se
     assert cost_of(tally, archive.parts.settings).brief.startswith(f"{tally.lists} LIST, {tally.heads} HEAD")
 
 
-def test_an_inventory_stands_for_the_listing_and_the_store_for_second_looks(
+def test_an_inventory_replaces_the_listing_and_findings_are_rechecked_in_the_store(
     embedded: Archive, seaweed: S3Server, tmp_path: Path
 ) -> None:
     bucket = seaweed.new_bucket()
@@ -108,25 +108,25 @@ def test_an_inventory_stands_for_the_listing_and_the_store_for_second_looks(
         ({"attempts": 0, "storage_class": "DEEP_ARCHIVE"}, Why.WAITING_FOR_RESTORE),
     ],
 )
-def test_a_stuck_row_says_what_it_waits_for(embedded: Archive, values: dict[str, object], why: Why) -> None:
+def test_a_stuck_row_has_the_reason_for_its_wait(embedded: Archive, values: dict[str, object], why: Why) -> None:
     embedded.set(embedded.photos[0], status=Status.PROCESSING, **values)
 
     assert [(one.code, one.why) for one in embedded.audit()] == [(Code.STUCK_PROCESSING, why)]
 
 
-def test_a_row_is_stuck_only_after_so_long(embedded: Archive) -> None:
+def test_a_row_is_stuck_only_after_the_configured_time(embedded: Archive) -> None:
     embedded.set(embedded.photos[0], status=Status.PROCESSING)
 
     assert embedded.audit(AuditOrder(grace=timedelta(0), stuck_after=timedelta(days=30))) == []
 
 
-def test_a_row_of_an_old_date_that_was_promised_just_now_is_not_stuck(embedded: Archive) -> None:
+def test_a_new_row_with_an_old_date_is_not_stuck(embedded: Archive) -> None:
     embedded.set(embedded.photos[0], status=Status.PROCESSING, promised_at=datetime.now(UTC))
 
     assert embedded.audit() == []
 
 
-def test_a_class_that_drifted_is_found_by_listing_and_by_user(embedded: Archive, moto_s3: S3Server) -> None:
+def test_a_wrong_storage_class_is_found_by_listing_and_by_user(embedded: Archive, moto_s3: S3Server) -> None:
     bucket = moto_s3.new_bucket()
     archive = archive_of(embedded.parts.catalog, moto_s3.settings(bucket))
     for photo in embedded.photos:

@@ -195,7 +195,7 @@ def test_keys_that_rows_name_and_servers_refuse_are_findings(
         assert_named_keys_are_findings(found, list(PECULIAR[:12]))
 
 
-def test_a_server_that_sorts_segments_is_audited_in_byte_order(seaweed: S3Server, template: Path) -> None:
+def test_a_bucket_listed_by_path_segment_is_audited_in_byte_order(seaweed: S3Server, template: Path) -> None:
     bucket = seaweed.new_bucket()
     with archive(template, seaweed.settings(bucket, prefix="one")) as (found, _):
         day, name = found.photos[0].keys["thumb"].removesuffix("-thumb.jpg").rsplit("/", 1)
@@ -209,7 +209,7 @@ def test_a_server_that_sorts_segments_is_audited_in_byte_order(seaweed: S3Server
 
 
 @pytest.mark.parametrize("body", [b"", b"x"])
-def test_a_name_of_ours_with_a_slash_behind_it_is_not_ours(body: bytes, moto_s3: S3Server, template: Path) -> None:
+def test_a_key_of_ours_with_a_trailing_slash_is_foreign(body: bytes, moto_s3: S3Server, template: Path) -> None:
     bucket = moto_s3.new_bucket()
     with archive(template, moto_s3.settings(bucket)) as (found, _):
         lost = found.photos[0].keys["thumb"]
@@ -221,7 +221,7 @@ def test_a_name_of_ours_with_a_slash_behind_it_is_not_ours(body: bytes, moto_s3:
         assert said == {(Code.MISSING_VARIANT, lost), (Code.UNKNOWN_KEY, f"{lost}/")}
 
 
-def test_the_marker_of_the_stores_own_folder_is_not_below_it(moto_s3: S3Server, template: Path) -> None:
+def test_the_folder_marker_of_the_prefix_is_not_a_finding(moto_s3: S3Server, template: Path) -> None:
     bucket = moto_s3.new_bucket()
     with archive(template, moto_s3.settings(bucket, prefix="archive/one")) as (found, _):
         for key in ("archive/one/", "archive/one//x", "archive/one/2024/", "archive/one-more/x"):
@@ -230,7 +230,7 @@ def test_the_marker_of_the_stores_own_folder_is_not_below_it(moto_s3: S3Server, 
         assert all(foreign(found, order) == ["/x", "2024/"] for order in WAYS)
 
 
-def test_a_folder_marker_hides_no_loss(moto_s3: S3Server, template: Path) -> None:
+def test_a_folder_marker_does_not_hide_a_missing_variant(moto_s3: S3Server, template: Path) -> None:
     bucket = moto_s3.new_bucket()
     with archive(template, moto_s3.settings(bucket)) as (found, _):
         lost = found.photos[0].keys["thumb"]
@@ -244,7 +244,7 @@ def test_a_folder_marker_hides_no_loss(moto_s3: S3Server, template: Path) -> Non
         assert {key for code, key in said if code is Code.UNKNOWN_KEY} == {"2024/", f"/{lost}", f"{lost}/", "a//b"}
 
 
-def test_foreign_keys_of_a_list_by_many_pages_are_all_found(moto_s3: S3Server, template: Path) -> None:
+def test_foreign_keys_on_many_listing_pages_are_all_found(moto_s3: S3Server, template: Path) -> None:
     bucket = moto_s3.new_bucket()
     with archive(template, moto_s3.settings(bucket)) as (found, _):
         theirs = [f"{top}{number:04}/" for top in ("1/", "x") for number in range(700)]
@@ -283,7 +283,7 @@ def inventory(server: S3Server, bucket: str, directory: Path) -> Path:
 
 
 @pytest.mark.parametrize("kind", ["file", "moto"])
-def test_repair_leaves_foreign_keys_alone(kind: str, moto_s3: S3Server, template: Path) -> None:
+def test_repair_keeps_foreign_keys(kind: str, moto_s3: S3Server, template: Path) -> None:
     bucket = moto_s3.new_bucket()
     with archive(template, moto_s3.settings(bucket) if kind == "moto" else None) as (found, directory):
         if kind == "moto":
@@ -302,7 +302,7 @@ def test_repair_leaves_foreign_keys_alone(kind: str, moto_s3: S3Server, template
         assert foreign(found, AT_ONCE) == sorted(theirs)
 
 
-def test_undelete_says_of_foreign_keys_in_the_trash_that_it_cannot(moto_s3: S3Server, template: Path) -> None:
+def test_undelete_reports_foreign_keys_in_the_trash_as_failed_or_left(moto_s3: S3Server, template: Path) -> None:
     bucket = moto_s3.new_bucket()
     with archive(template, moto_s3.settings(bucket)) as (found, _):
         theirs = others(
@@ -324,7 +324,7 @@ def test_undelete_says_of_foreign_keys_in_the_trash_that_it_cannot(moto_s3: S3Se
         }
 
 
-def test_a_foreign_key_that_may_be_listed_and_not_seen_is_a_finding(
+def test_a_foreign_key_that_head_denies_is_a_finding(
     moto_s3: S3Server, template: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bucket = moto_s3.new_bucket()
@@ -342,7 +342,7 @@ def test_a_foreign_key_that_may_be_listed_and_not_seen_is_a_finding(
         assert foreign(found, AT_ONCE) == ["private/key"]
 
 
-def test_a_report_of_foreign_keys_is_text(template: Path) -> None:
+def test_a_csv_report_of_foreign_keys_is_valid_text(template: Path) -> None:
     with archive(template) as (found, directory):
         for name in ("esc\x1b[31m", "line\nfeed", "\udcff", "=cmd"):
             (directory / "blobs" / name).write_bytes(b"x")

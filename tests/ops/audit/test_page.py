@@ -64,7 +64,7 @@ def data_of(page: str) -> list[list[str | int | None]]:
     return found
 
 
-def test_every_finding_is_in_the_page_and_nothing_can_end_its_element(archive: Archive, tmp_path: Path) -> None:
+def test_every_finding_is_in_the_page_and_its_data_is_escaped(archive: Archive, tmp_path: Path) -> None:
     findings = some_findings(FINDINGS)
 
     page = written(tmp_path / "audit.html", archive.parts, findings)
@@ -80,7 +80,9 @@ def test_every_finding_is_in_the_page_and_nothing_can_end_its_element(archive: A
     ("cdn", "allowed"),
     [("https://images.example.org/pictures", "img-src https://images.example.org;"), ("", "img-src file:;")],
 )
-def test_pictures_may_come_from_their_place_alone(archive: Archive, tmp_path: Path, cdn: str, allowed: str) -> None:
+def test_the_page_loads_pictures_only_from_their_own_source(
+    archive: Archive, tmp_path: Path, cdn: str, allowed: str
+) -> None:
     settings = Settings(
         catalog=archive.parts.settings.catalog,
         store=archive.parts.settings.store,
@@ -98,7 +100,7 @@ def test_pictures_may_come_from_their_place_alone(archive: Archive, tmp_path: Pa
     assert picture == (image.medium_key or "") + (f"?v={image.recipe}" if cdn else "")
 
 
-def test_a_page_that_was_not_finished_does_not_appear(archive: Archive, tmp_path: Path) -> None:
+def test_an_unfinished_page_leaves_no_file(archive: Archive, tmp_path: Path) -> None:
     subject = Subject(parts=archive.parts, order=AuditOrder(), tally=Tally(), made_at=datetime.now(UTC), stop=Event())
 
     with pytest.raises(KeyboardInterrupt), html_file(tmp_path / "audit.html", subject):
@@ -107,7 +109,9 @@ def test_a_page_that_was_not_finished_does_not_appear(archive: Archive, tmp_path
     assert not list(tmp_path.glob("*audit.html*"))
 
 
-def test_a_browser_shows_filters_and_sorts_it_and_asks_nobody(archive: Archive, tmp_path: Path, tab: Tab) -> None:
+def test_a_browser_shows_filters_and_sorts_the_page_without_requests(
+    archive: Archive, tmp_path: Path, tab: Tab
+) -> None:
     file = tmp_path / "audit.html"
     image = archive.ready(0)
     shown = Finding(code=Code.MISSING_VARIANT, detail="a picture of its own", id=image.id, role="full")
@@ -160,7 +164,9 @@ def test_a_browser_shows_filters_and_sorts_it_and_asks_nobody(archive: Archive, 
 
 @pytest.mark.parametrize("width", [360, 1280])
 @pytest.mark.parametrize("dark", [False, True])
-def test_it_fits_every_width_light_and_dark(archive: Archive, tmp_path: Path, tab: Tab, width: int, dark: bool) -> None:
+def test_the_page_fits_every_width_in_light_and_dark(
+    archive: Archive, tmp_path: Path, tab: Tab, width: int, dark: bool
+) -> None:
     file = tmp_path / "audit.html"
     written(file, archive.parts, some_findings(50))
 
@@ -174,7 +180,7 @@ def test_it_fits_every_width_light_and_dark(archive: Archive, tmp_path: Path, ta
     assert (bright[0] > bright[1]) is dark
 
 
-def test_a_stopped_audit_leaves_the_table_of_the_one_before(tmp_path: Path) -> None:
+def test_a_stopped_audit_keeps_the_table_of_the_previous_one(tmp_path: Path) -> None:
     stop, file = Event(), tmp_path / "findings.csv"
     with csv_file(file, stop=stop) as sink:
         sink(Finding(code=Code.FAILED, detail="the first"))
@@ -187,7 +193,7 @@ def test_a_stopped_audit_leaves_the_table_of_the_one_before(tmp_path: Path) -> N
     assert [one.name for one in tmp_path.iterdir()] == ["findings.csv"]
 
 
-def test_a_stopped_audit_deletes_no_pipe_that_it_wrote_to(tmp_path: Path) -> None:
+def test_a_stopped_audit_keeps_the_pipe_that_it_wrote_to(tmp_path: Path) -> None:
     stop, pipe = Event(), tmp_path / "pipe"
     os.mkfifo(pipe)
     reading = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)

@@ -35,7 +35,7 @@ def test_a_finding_reads_back_from_its_record(finding: Finding) -> None:
 
 
 @pytest.mark.parametrize("record", [{}, {"code": "lost"}, {"code": "failed", "id": "x"}])
-def test_what_is_no_finding_is_refused(record: dict[str, str]) -> None:
+def test_an_invalid_record_is_refused(record: dict[str, str]) -> None:
     with pytest.raises(UsageError, match="not a finding"):
         from_record(record)
 
@@ -51,7 +51,7 @@ def test_results_keep_the_order_of_tasks() -> None:
     assert [task for task, batch in said if batch is None] == list(range(8))
 
 
-def test_an_error_of_a_task_is_raised_after_what_was_said_before_it() -> None:
+def test_an_error_of_a_task_is_raised_after_the_results_before_it() -> None:
     def work(task: int) -> Iterator[list[int]]:
         yield [task]
         if task == 2:

@@ -29,7 +29,7 @@ MOMENTS = st.datetimes(datetime(1971, 1, 1), datetime(9000, 1, 1), timezones=st.
 
 @settings(max_examples=rounds(25, 200))
 @given(prefixes=PREFIXES, moments=st.lists(MOMENTS, max_size=3), at=MOMENTS, text=st.text(min_size=1, max_size=8))
-def test_every_key_lies_in_exactly_one_piece(
+def test_every_key_is_in_exactly_one_segment(
     prefixes: tuple[str, ...], moments: list[datetime], at: datetime, text: str
 ) -> None:
     ends = sorted(first_id(one) for one in moments)
@@ -67,7 +67,7 @@ def _filled(archive: Archive) -> Archive:
 
 
 @pytest.mark.usefixtures("small_pieces")
-def test_pieces_together_find_what_a_whole_would(archive: Archive) -> None:
+def test_segments_together_find_all_damage(archive: Archive) -> None:
     missing = [archive.photos[number] for number in (2, 3, 12, 19)]
     for photo in missing:
         archive.delete(photo.keys["thumb"])
@@ -84,7 +84,7 @@ def test_pieces_together_find_what_a_whole_would(archive: Archive) -> None:
     assert tally.rows == 19
 
 
-def test_a_range_of_days_sees_only_itself(archive: Archive) -> None:
+def test_an_audit_of_some_days_finds_only_their_damage(archive: Archive) -> None:
     old, new = archive.photos[4], archive.photos[14]
     for photo in (old, new):
         archive.delete(photo.original)
@@ -99,7 +99,7 @@ def test_a_range_of_days_sees_only_itself(archive: Archive) -> None:
 
 
 @pytest.mark.usefixtures("small_pieces")
-def test_a_stopped_audit_goes_on_from_its_checkpoint(archive: Archive, tmp_path: Path) -> None:
+def test_a_stopped_audit_resumes_from_its_checkpoint(archive: Archive, tmp_path: Path) -> None:
     for photo in archive.photos:
         archive.delete(photo.keys[Variant.THUMB])
     order = AuditOrder(grace=AT_ONCE.grace, checkpoint=tmp_path / "state")
@@ -121,7 +121,7 @@ def test_a_stopped_audit_goes_on_from_its_checkpoint(archive: Archive, tmp_path:
 
 
 @pytest.mark.usefixtures("small_pieces")
-def test_an_audit_of_the_last_days_goes_on_from_its_checkpoint(archive: Archive, tmp_path: Path) -> None:
+def test_an_audit_of_the_last_days_resumes_from_its_checkpoint(archive: Archive, tmp_path: Path) -> None:
     for photo in archive.photos:
         archive.delete(photo.keys[Variant.THUMB])
 
@@ -150,7 +150,7 @@ def test_a_checkpoint_whose_findings_are_gone_is_refused(archive: Archive, tmp_p
         archive.audit(order)
 
 
-def test_two_audits_share_no_checkpoint(archive: Archive, tmp_path: Path) -> None:
+def test_two_audits_have_separate_checkpoints(archive: Archive, tmp_path: Path) -> None:
     order = AuditOrder(grace=AT_ONCE.grace, checkpoint=tmp_path / "state")
     archive.delete(archive.photos[0].original)
     first = start.audit(archive.parts, order, tally=Tally(), stop=_Stop())

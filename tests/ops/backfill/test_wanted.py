@@ -37,7 +37,7 @@ def _image(thumb: str | None, medium: str | None, full: str | None) -> Image:
 
 
 @given(_KEYS, _KEYS, _KEYS, st.lists(_KEYS.filter(bool), max_size=3))
-def test_only_this_images_variants_are_superseded(
+def test_only_variants_of_the_image_are_superseded(
     thumb: str | None, medium: str | None, full: str | None, kept: list[str]
 ) -> None:
     image = _image(thumb, medium, full)
@@ -48,13 +48,13 @@ def test_only_this_images_variants_are_superseded(
         assert key not in kept
 
 
-def test_what_was_named_is_superseded_by_another_format() -> None:
+def test_a_variant_is_superseded_by_one_of_another_format() -> None:
     image = _image(key_of(MINE, "thumb", "jpg"), None, key_of(MINE, "full", "jpg"))
 
     assert superseded(image, [key_of(MINE, "thumb", "webp"), image.full_key or ""]) == [image.thumb_key]
 
 
-def test_leftovers_are_every_variant_that_is_not_named() -> None:
+def test_leftovers_are_all_variants_that_no_row_names() -> None:
     named = {key_of(MINE, "thumb", "jpg", prefix="variants/")}
     found = leftovers(MINE, named=named, prefix="variants/")
 

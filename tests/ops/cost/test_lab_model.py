@@ -89,13 +89,13 @@ def cents(amount: Decimal) -> str:
     return str(int(amount.quantize(Decimal("0.01")) * 100))
 
 
-def test_each_preset_comes_to_the_same_cents_in_both_profiles() -> None:
+def test_each_preset_has_the_same_cents_in_both_profiles() -> None:
     asked = [(preset.of(Plan()), profile) for preset in PRESETS for profile in Profile]
 
     assert computed(asked) == [expected(model(CARD, plan, profile=profile)) for plan, profile in asked]
 
 
-def test_months_beyond_a_year_and_a_late_archive_come_to_the_same_cents() -> None:
+def test_months_beyond_a_year_and_a_late_archive_have_the_same_cents() -> None:
     plan = Plan(months=36, originals="DEEP_ARCHIVE", archive_after_days=90, tags=2, audits=4, stock=10_000_000)
     asked = [(plan, Profile.AWS), (replace(plan, sizes={"original": LESSON_SIZES["original"]}), Profile.AWS)]
 
@@ -104,12 +104,12 @@ def test_months_beyond_a_year_and_a_late_archive_come_to_the_same_cents() -> Non
 
 @settings(max_examples=4)
 @given(st.lists(st.tuples(plans, st.sampled_from(Profile)), min_size=5, max_size=15))
-def test_any_plan_comes_to_the_same_cents(asked: list[tuple[Plan, Profile]]) -> None:
+def test_any_plan_has_the_same_cents(asked: list[tuple[Plan, Profile]]) -> None:
     assert computed(asked) == [expected(model(CARD, plan, profile=profile)) for plan, profile in asked]
 
 
 @pytest.mark.parametrize("name", CARDS)
-def test_each_provider_comes_to_the_same_cents(name: str) -> None:
+def test_each_provider_has_the_same_cents(name: str) -> None:
     card = CARDS[name]
     plans = [
         Plan(originals=like(wanted, card), archive_after_days=20, months=14, tags=1, audits=2, cdn=cdn)
@@ -125,7 +125,7 @@ def test_each_provider_comes_to_the_same_cents(name: str) -> None:
 @pytest.mark.parametrize("wanted", ["STANDARD", "GLACIER"])
 @pytest.mark.parametrize("cdn", [True, False])
 @pytest.mark.parametrize("name", CARDS)
-def test_each_provider_comes_to_what_a_move_there_comes_to(name: str, cdn: bool, wanted: str) -> None:
+def test_each_provider_has_the_bill_of_a_move_to_it(name: str, cdn: bool, wanted: str) -> None:
     card, photos = CARDS[name], 30_000_000
     sizes = {"thumb": 20_000, "medium": 150_000, "full": 500_000}
     every = Held(large=Sized(objects=photos, size=photos * 3_000_000))
@@ -157,7 +157,7 @@ def test_each_provider_comes_to_what_a_move_there_comes_to(name: str, cdn: bool,
     assert seen["groups"]["delivery"] == cents(delivered)
 
 
-def test_the_page_says_what_each_provider_lacks() -> None:
+def test_the_page_lists_the_limits_of_each_provider() -> None:
     told = json.loads(page_data(CARDS, Plan()))["cards"]
 
     assert {name: tuple(card["lacks"]) for name, card in told.items()} == {n: lacks(c) for n, c in CARDS.items()}

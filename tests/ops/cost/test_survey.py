@@ -80,7 +80,7 @@ def statements(stocked: Catalog) -> Iterator[list[str]]:
     event.remove(stocked.engine, "before_cursor_execute", keep)
 
 
-def test_everything_is_one_statement(stocked: Catalog, statements: list[str]) -> None:
+def test_the_survey_is_one_statement(stocked: Catalog, statements: list[str]) -> None:
     survey(stocked, CARD, Question(by_month=True, older_than=timedelta(days=90)))
 
     assert len(statements) == 1
@@ -101,28 +101,28 @@ def test_originals_are_summed_by_class_and_variants_by_their_keys(stocked: Catal
     )
 
 
-def test_what_is_old_enough_to_move_is_told_apart(stocked: Catalog) -> None:
+def test_originals_old_enough_to_move_are_counted_separately(stocked: Catalog) -> None:
     found = survey(stocked, CARD, Question(older_than=timedelta(days=90)))
 
     assert found.movable["STANDARD"] == Held(large=Sized(objects=2, size=3 * MB), small=Sized(objects=1, size=1000))
     assert found.movable["GLACIER"].both.objects == 1
 
 
-def test_the_dearest_user_comes_first_and_no_more_than_asked_for(stocked: Catalog) -> None:
+def test_the_top_user_by_cost_comes_first_and_the_rest_are_others(stocked: Catalog) -> None:
     bill = actual(CARD, survey(stocked, CARD, Question(top=1)), By.USER)
 
     assert [share.name for share in bill.shares] == [str(UUID(int=1)), "others"]
 
 
 @pytest.mark.parametrize("by", list(By))
-def test_however_it_is_divided_it_adds_up_to_the_bill(stocked: Catalog, by: By) -> None:
+def test_the_shares_of_every_division_add_up_to_the_bill(stocked: Catalog, by: By) -> None:
     bill = actual(CARD, survey(stocked, CARD, Question(by_month=True)), by)
 
     assert bill.total > 0
     assert sum((share.amount for share in bill.shares), Decimal(0)) == pytest.approx(bill.total, abs=Decimal("1e-12"))
 
 
-def test_months_are_those_of_the_upload_in_utc(stocked: Catalog) -> None:
+def test_months_are_those_of_the_upload_time_in_utc(stocked: Catalog) -> None:
     found = survey(stocked, CARD, Question(by_month=True))
 
     expected = {f"{datetime.now(UTC) - timedelta(days=days):%Y-%m}" for days in (1, 10, 100, 200)}
@@ -144,7 +144,7 @@ def test_an_empty_catalog_costs_nothing(catalog: Catalog) -> None:
         plan_from(found, Plan())
 
 
-def test_growth_is_what_the_last_30_days_added(stocked: Catalog) -> None:
+def test_growth_is_computed_from_the_last_30_days(stocked: Catalog) -> None:
     bill = actual(CARD, survey(stocked, CARD, Question()), By.CLASS)
 
     # Two photos and of four fifths of the class's photos a medium: 2 originals, 2 thumb, 1 medium and 2 full are put.
@@ -180,7 +180,7 @@ def test_a_policy_of_hours_counts_hours(stocked: Catalog) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "older-than=90d", "to=", "to=GLACIER,size=3", "older-than=x,to=GLACIER"])
-def test_a_policy_that_is_none_is_refused(text: str) -> None:
+def test_an_invalid_policy_is_refused(text: str) -> None:
     with pytest.raises(UsageError):
         parse_move(text)
 

@@ -130,7 +130,7 @@ def grow(parts: Parts, user_id: UUID, number: int, rng: random.Random) -> None:
 
 
 @pytest.mark.parametrize("seed", range(rounds(1, 20)))
-def test_nothing_of_an_erased_user_is_left_and_everybody_else_is_as_before(parts: Parts, seed: int) -> None:
+def test_an_erased_user_has_no_data_left_and_other_users_are_unchanged(parts: Parts, seed: int) -> None:
     rng = random.Random(seed)
     for number in range(12):
         grow(parts, OTHER, number, rng)
@@ -149,7 +149,7 @@ def test_nothing_of_an_erased_user_is_left_and_everybody_else_is_as_before(parts
     assert erased(parts) == {}
 
 
-def test_a_hold_that_comes_while_images_are_being_erased_stops_it(parts: Parts) -> None:
+def test_a_hold_placed_during_an_erasure_stops_it(parts: Parts) -> None:
     row = promised(parts, MINE, 1)
     put(parts.store, row.original_key)
     assert erased(parts, wait_seconds=0.0) == {Fate.ERASED: 1}
@@ -162,7 +162,7 @@ def test_a_hold_that_comes_while_images_are_being_erased_stops_it(parts: Parts) 
     assert len(contents(parts.store)) == 1
 
 
-def test_a_worker_that_holds_the_row_loses_it_and_takes_back_what_it_put(parts: Parts) -> None:
+def test_a_worker_that_holds_an_erased_row_loses_it_and_deletes_its_variants(parts: Parts) -> None:
     row = promised(parts, MINE, 1)
     put(parts.store, row.original_key)
     with parts.catalog.write() as connection:
@@ -180,7 +180,7 @@ def test_a_worker_that_holds_the_row_loses_it_and_takes_back_what_it_put(parts: 
     assert contents(parts.store) == {}
 
 
-def test_an_upload_that_ends_after_the_erasure_loses_and_promises_nothing_anew(parts: Parts) -> None:
+def test_an_upload_that_ends_after_the_erasure_leaves_no_blob_and_no_row(parts: Parts) -> None:
     row = promised(parts, MINE, 1)
 
     assert erased(parts) == {Fate.ERASED: 1}
@@ -195,7 +195,7 @@ def test_an_upload_that_ends_after_the_erasure_loses_and_promises_nothing_anew(p
         assert walk(connection) == []
 
 
-def test_an_upload_that_may_still_put_keeps_the_tombstone_waiting(parts: Parts) -> None:
+def test_a_tombstone_waits_for_uploads_that_may_still_put(parts: Parts) -> None:
     row = promised(parts, MINE, 1)
     wanted = EraseOrder(user_id=MINE, secret=SECRET, grace_seconds=3600.0, wait_seconds=0.0)
 
@@ -220,9 +220,7 @@ def test_uploads_that_a_store_cannot_list_are_reported_as_left(
     assert caplog.messages == ["unfinished multipart uploads are not deleted: ListMultipartUploads is not implemented"]
 
 
-def test_an_image_that_is_named_twice_counts_once(
-    parts: Parts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_image_in_two_receipts_counts_once(parts: Parts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first, second = (promised(parts, MINE, number) for number in range(2))
     put(parts.store, first.original_key, second.original_key)
     order = EraseOrder(ids=(first.id, second.id), secret=SECRET, grace_seconds=0.0)
@@ -245,7 +243,7 @@ class Killed(BaseException):
 
 
 @pytest.mark.parametrize("seed", range(rounds(2, 50)))
-def test_a_kill_at_any_request_or_transaction_is_made_good_by_the_same_command(
+def test_a_killed_erasure_is_completed_by_the_same_command(
     parts: Parts, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rng = random.Random(seed)

@@ -166,7 +166,7 @@ def left_of_him(parts: Parts) -> set[str]:
 
 @pytest.mark.parametrize("amid", [False, True], ids=["late", "amid"])
 @pytest.mark.parametrize("name", RACERS)
-def test_whoever_holds_a_row_loses_it_to_an_erasure_and_leaves_no_blob(
+def test_a_run_that_holds_an_erased_row_loses_it_and_leaves_no_blob(
     parts: Parts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, *, amid: bool
 ) -> None:
     racer, method, before, lost = RACERS[name]
@@ -185,7 +185,7 @@ def test_whoever_holds_a_row_loses_it_to_an_erasure_and_leaves_no_blob(
     assert left_of_him(parts) == set()
 
 
-def test_what_an_undelete_brings_back_while_it_is_erased_goes_again(
+def test_a_blob_undeleted_during_its_erasure_is_deleted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, parts: Parts
 ) -> None:
     upload(parts, tmp_path, user=OTHER)
@@ -234,7 +234,7 @@ def test_no_hold_is_placed_while_images_leave_the_catalog(
     assert counts == {Fate.ERASED: 1}
 
 
-def test_a_hold_that_comes_while_blobs_are_looked_for_keeps_them(parts: Parts, tmp_path: Path) -> None:
+def test_a_hold_placed_while_blobs_are_listed_keeps_them(parts: Parts, tmp_path: Path) -> None:
     upload(parts, tmp_path)
     before = contents(parts.store)
     look = Wiper.look

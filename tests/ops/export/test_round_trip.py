@@ -76,7 +76,7 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @settings(max_examples=rounds(8, 300), deadline=None)
 @given(kept=st.lists(KEPT, min_size=1, max_size=12), kind=st.sampled_from(["bag", "bag.zip"]))
-def test_a_bag_validates_and_comes_back_as_it_was(template: Path, kept: list[Kept], kind: str) -> None:
+def test_a_bag_is_valid_and_round_trips(template: Path, kept: list[Kept], kind: str) -> None:
     place = Path(tempfile.mkdtemp())
     here, there = settings_in(place / "here", template), settings_in(place / "there", template)
     with open_parts(here) as parts:
@@ -95,7 +95,7 @@ def test_a_bag_validates_and_comes_back_as_it_was(template: Path, kept: list[Kep
     shutil.rmtree(place)
 
 
-def test_the_same_rows_get_the_same_names_in_every_target(template: Path, tmp_path: Path) -> None:
+def test_the_same_rows_have_the_same_names_in_every_target(template: Path, tmp_path: Path) -> None:
     with open_parts(settings_in(tmp_path / "here", template)) as parts:
         fill(parts, [Kept(name=name) for name in NASTY])
 
@@ -106,7 +106,7 @@ def test_the_same_rows_get_the_same_names_in_every_target(template: Path, tmp_pa
     assert {path for path in one if path.startswith("data/")} == {path for path in two if path.startswith("data/")}
 
 
-def test_a_bag_that_lacks_nothing_any_more_says_of_nothing_that_it_is_left_out(
+def test_a_bag_completed_by_a_second_run_has_no_table_of_left_out_images(
     template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     here, out = settings_in(tmp_path / "here", template), tmp_path / "bag"
@@ -134,7 +134,7 @@ def test_a_bag_that_lacks_nothing_any_more_says_of_nothing_that_it_is_left_out(
     assert len(list(validated(out, tmp_path).payload_files())) == 2
 
 
-def test_a_bag_is_given_back_under_another_user_and_by_its_own(template: Path, tmp_path: Path) -> None:
+def test_a_changed_file_of_a_bag_is_not_uploaded(template: Path, tmp_path: Path) -> None:
     here, there = settings_in(tmp_path / "here", template), settings_in(tmp_path / "there", template)
     with open_parts(here) as parts:
         fill(parts, [Kept(name="a.jpg", caption="A")])
@@ -148,7 +148,7 @@ def test_a_bag_is_given_back_under_another_user_and_by_its_own(template: Path, t
 
 
 @pytest.mark.parametrize("kind", ["bag", "bag.zip"])
-def test_what_was_put_into_a_bag_since_is_uploaded_too(template: Path, tmp_path: Path, kind: str) -> None:
+def test_files_added_to_a_bag_are_uploaded(template: Path, tmp_path: Path, kind: str) -> None:
     here, there = settings_in(tmp_path / "here", template), settings_in(tmp_path / "there", template)
     out, names = tmp_path / kind, ("data/originals/2024/05/new.jpg", "beside.jpg", "data/thumb/2024/05/a.jpg.jpg")
     with open_parts(here) as parts:
@@ -181,7 +181,7 @@ def test_what_was_put_into_a_bag_since_is_uploaded_too(template: Path, tmp_path:
 FORMULAS = ("=1+1", "'=1+1", "+1", "-1", "@SUM(A1)", "'tis", "-rf.jpg")
 
 
-def test_no_table_of_a_bag_holds_a_formula_and_all_come_back_by_it(template: Path, tmp_path: Path) -> None:
+def test_tables_of_a_bag_contain_no_formula_and_round_trip(template: Path, tmp_path: Path) -> None:
     here, there = settings_in(tmp_path / "here", template), settings_in(tmp_path / "there", template)
     with open_parts(here) as parts:
         fill(parts, [Kept(name=one.strip(), caption=one) for one in FORMULAS])
@@ -200,7 +200,7 @@ def test_no_table_of_a_bag_holds_a_formula_and_all_come_back_by_it(template: Pat
     assert said(images_of(there)) == said(whole)
 
 
-def test_a_line_that_leads_out_of_the_bag_is_refused(template: Path, tmp_path: Path) -> None:
+def test_a_line_with_a_path_outside_the_bag_is_refused(template: Path, tmp_path: Path) -> None:
     there = settings_in(tmp_path / "there", template)
     secret = tmp_path / "secret.jpg"
     secret.write_bytes(b"\xff\xd8")

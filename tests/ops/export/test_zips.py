@@ -17,7 +17,7 @@ from tests.soak import rounds
 AT = datetime(2024, 5, 17, 12, 0, 2, tzinfo=UTC)
 
 
-def test_members_behind_four_gibibytes_are_found(tmp_path: Path) -> None:
+def test_members_beyond_four_gibibytes_are_found(tmp_path: Path) -> None:
     sink = ZipSink(tmp_path / "large.zip")
     # A hole: nothing is written of it.
     sink.begin(5 * 2**30)
@@ -33,7 +33,7 @@ def test_members_behind_four_gibibytes_are_found(tmp_path: Path) -> None:
         assert archive.infolist()[0].date_time == (2024, 5, 17, 12, 0, 2)
 
 
-def test_more_members_than_a_plain_zip_holds(tmp_path: Path) -> None:
+def test_a_zip_of_more_than_65535_members_is_read(tmp_path: Path) -> None:
     sink, count = ZipSink(tmp_path / "many.zip"), rounds(66_000, 200_000)
     sink.begin(0)
     one = sink.put("data/one", [b"one"], content_type="", at=AT)
@@ -48,7 +48,7 @@ def test_more_members_than_a_plain_zip_holds(tmp_path: Path) -> None:
         assert (last.header_offset, last.file_size, last.CRC) == (one.start, 3, zlib.crc32(b"one"))
 
 
-def test_a_full_disk_is_an_error_with_a_next_step(tmp_path: Path) -> None:
+def test_an_exceeded_file_size_limit_is_a_state_error(tmp_path: Path) -> None:
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, before[1]))
     try:

@@ -27,7 +27,7 @@ def applied(archive: Archive, file: Path) -> dict[str, Fate]:
         return {one.action.do: one.fate for one in apply(read_plan(file), site)}
 
 
-def test_a_plan_does_what_the_repair_would_and_a_second_time_nothing(archive: Archive, tmp_path: Path) -> None:
+def test_an_applied_plan_repairs_and_a_second_time_changes_nothing(archive: Archive, tmp_path: Path) -> None:
     archive.parts.store.delete([archive.ready(0).medium_key or ""])
     archive.promised(1, put=False)
     archive.orphan(2)
@@ -43,7 +43,7 @@ def test_a_plan_does_what_the_repair_would_and_a_second_time_nothing(archive: Ar
     assert [row.status for row in archive.rows()] == [Status.PROCESSING]
 
 
-def test_what_drifted_is_refused(archive: Archive, tmp_path: Path) -> None:
+def test_a_row_that_changed_since_the_plan_is_refused(archive: Archive, tmp_path: Path) -> None:
     image = archive.ready(0)
     archive.parts.store.delete([image.medium_key or ""])
     file = written(archive, tmp_path / "repairs.jsonl")

@@ -50,7 +50,7 @@ def test_a_dry_repair_changes_nothing(either: Archive) -> None:
     assert either.blobs() == blobs
 
 
-def test_after_a_repair_a_second_audit_finds_only_what_nobody_can_mend(either: Archive) -> None:
+def test_an_audit_after_a_repair_finds_only_irreparable_damage(either: Archive) -> None:
     damage(either)
 
     either.repair(delete_orphans=True)
@@ -65,14 +65,14 @@ def test_after_a_repair_a_second_audit_finds_only_what_nobody_can_mend(either: A
     assert {one.decision.do for one in either.repair()} == {Do.LEAVE}
 
 
-def test_a_promise_whose_bytes_never_came_is_dropped(archive: Archive) -> None:
+def test_a_promise_without_bytes_is_dropped(archive: Archive) -> None:
     archive.promised(0, put=False)
 
     assert fates(archive.repair()) == {(Code.STUCK_UPLOADING, Do.DROP, Fate.MENDED)}
     assert archive.rows() == []
 
 
-def test_a_promise_whose_owner_is_held_since_it_was_looked_at_is_not_dropped(either: Archive) -> None:
+def test_a_promise_whose_owner_is_held_after_the_decision_is_not_dropped(either: Archive) -> None:
     row, parts = either.promised(1, put=False), either.parts
     with thread_pool(1, name="repair") as threads:
         repairs = Repairs(RepairOrder(apply=True), parts, threads, Event())
@@ -85,7 +85,7 @@ def test_a_promise_whose_owner_is_held_since_it_was_looked_at_is_not_dropped(eit
     assert either.rows() == [row]
 
 
-def test_a_promise_that_was_kept_is_confirmed(archive: Archive) -> None:
+def test_a_promise_with_its_bytes_is_confirmed(archive: Archive) -> None:
     archive.promised(0)
 
     assert fates(archive.repair()) == {(Code.STUCK_UPLOADING, Do.CONFIRM, Fate.MENDED)}
@@ -104,7 +104,7 @@ def test_other_bytes_than_the_promised_ones_are_not_confirmed(archive: Archive) 
     assert archive.rows() == [image]
 
 
-def test_a_promise_kept_between_audit_and_repair_is_not_dropped(archive: Archive) -> None:
+def test_a_promise_whose_bytes_arrive_between_audit_and_repair_is_not_dropped(archive: Archive) -> None:
     image = archive.promised(0, put=False)
     findings = archive.audit()
     archive.parts.store.create(image.original_key or "", photo(0), content_type=JPEG)
@@ -112,7 +112,7 @@ def test_a_promise_kept_between_audit_and_repair_is_not_dropped(archive: Archive
     assert fates(archive.repair(findings)) == {(Code.STUCK_UPLOADING, Do.CONFIRM, Fate.MENDED)}
 
 
-def test_a_row_whose_variant_is_gone_goes_back_to_the_queue(either: Archive) -> None:
+def test_a_row_with_a_missing_variant_returns_to_the_queue(either: Archive) -> None:
     image = either.ready(0)
     either.parts.store.delete([image.medium_key or ""])
 
@@ -122,7 +122,7 @@ def test_a_row_whose_variant_is_gone_goes_back_to_the_queue(either: Archive) -> 
     assert row.forgiven == row.attempts
 
 
-def test_a_variant_that_exists_is_named_again(either: Archive) -> None:
+def test_an_existing_variant_is_added_to_its_row(either: Archive) -> None:
     image = either.ready(0)
     either.write(image, full_key=None)
 
@@ -131,7 +131,7 @@ def test_a_variant_that_exists_is_named_again(either: Archive) -> None:
 
 
 @pytest.mark.parametrize("data", [b"", b"no picture", rendered(1).variants[0].data[:-200], photo(3) * 0 + b"\xff\xd8"])
-def test_what_is_no_variant_is_built_anew_and_not_named(archive: Archive, data: bytes) -> None:
+def test_an_invalid_variant_is_rebuilt_and_not_added_to_its_row(archive: Archive, data: bytes) -> None:
     image = archive.write(archive.ready(0), full_key=None)
     key = (image.thumb_key or "").replace("thumb", "full")
     archive.parts.store.replace(key, data, content_type=JPEG)
@@ -142,7 +142,7 @@ def test_what_is_no_variant_is_built_anew_and_not_named(archive: Archive, data: 
     assert (row.full_key, row.status) == (None, Status.PROCESSING)
 
 
-def test_a_variant_of_another_size_is_built_anew(archive: Archive) -> None:
+def test_a_variant_of_another_size_is_rebuilt(archive: Archive) -> None:
     image = archive.write(archive.ready(0), width=960, height=640, full_key=None)
 
     archive.repair()
@@ -162,7 +162,7 @@ def test_a_lost_original_fails_its_row_and_keeps_the_variants(either: Archive) -
     assert set(either.blobs()) == {row.thumb_key, row.medium_key, row.full_key}
 
 
-def test_a_row_whose_attempts_are_used_up_is_tried_again(either: Archive) -> None:
+def test_a_row_without_attempts_left_is_retried(either: Archive) -> None:
     image = either.write(either.processing(0), attempts=5, error="the worker died each time")
 
     assert fates(either.repair()) == {(Code.STUCK_PROCESSING, Do.REQUEUE, Fate.MENDED)}
@@ -170,7 +170,7 @@ def test_a_row_whose_attempts_are_used_up_is_tried_again(either: Archive) -> Non
         assert [one.id for one in claim(connection, limit=1, lease_seconds=60, max_attempts=5)] == [image.id]
 
 
-def test_failed_rows_are_tried_again_only_when_asked(archive: Archive) -> None:
+def test_failed_rows_are_retried_only_on_request(archive: Archive) -> None:
     image = archive.write(archive.ready(0), status=Status.FAILED, error="the decoder gave up")
 
     assert fates(archive.repair()) == {(Code.FAILED, Do.LEAVE, Fate.LEFT)}
@@ -178,7 +178,7 @@ def test_failed_rows_are_tried_again_only_when_asked(archive: Archive) -> None:
     assert archive.row(image.id).status is Status.PROCESSING
 
 
-def test_a_row_follows_the_class_its_original_is_in(archive: Archive) -> None:
+def test_a_row_takes_the_storage_class_of_its_original(archive: Archive) -> None:
     image, cold = archive.ready(0), open_store(archive.parts.settings.store)
     blob = cold.details(image.original_key or "")
     assert blob is not None
@@ -190,7 +190,7 @@ def test_a_row_follows_the_class_its_original_is_in(archive: Archive) -> None:
     assert archive.row(image.id).storage_class == StorageClass.GLACIER
 
 
-def test_a_row_that_somebody_works_on_is_left_alone(archive: Archive) -> None:
+def test_a_leased_row_is_not_changed(archive: Archive) -> None:
     image = archive.ready(0)
     archive.parts.store.delete([image.medium_key or ""])
     findings = archive.audit()
@@ -200,7 +200,7 @@ def test_a_row_that_somebody_works_on_is_left_alone(archive: Archive) -> None:
     assert archive.row(image.id) == held
 
 
-def test_findings_that_are_no_longer_true_change_nothing(either: Archive) -> None:
+def test_outdated_findings_change_nothing(either: Archive) -> None:
     damage(either)
     findings = either.audit()
     either.repair(findings, delete_orphans=True)
@@ -213,7 +213,7 @@ def test_findings_that_are_no_longer_true_change_nothing(either: Archive) -> Non
     assert either.blobs() == blobs
 
 
-def test_findings_travel_as_records(archive: Archive) -> None:
+def test_findings_round_trip_as_records(archive: Archive) -> None:
     from imgctl.ops.audit.findings import from_record
 
     damage(archive)

@@ -19,7 +19,7 @@ def bring_back(archive: Archive, day: str | None = None) -> list[Fate]:
         return [one.fate for one in undelete(archive.parts, day, apply=True, stop=stop)]
 
 
-def test_orphans_go_to_the_trash_and_come_back_as_they_were(either: Archive) -> None:
+def test_orphans_move_to_the_trash_and_undelete_restores_them(either: Archive) -> None:
     either.ready(0)
     keys = {either.orphan(number) for number in range(1, 6)}
     before = either.blobs()
@@ -37,7 +37,7 @@ def test_orphans_go_to_the_trash_and_come_back_as_they_were(either: Archive) -> 
     assert either.blobs() == before
 
 
-def test_without_being_asked_no_orphan_goes(archive: Archive) -> None:
+def test_orphans_are_kept_by_default(archive: Archive) -> None:
     archive.orphan(0)
     before = archive.blobs()
 
@@ -47,7 +47,7 @@ def test_without_being_asked_no_orphan_goes(archive: Archive) -> None:
     assert archive.blobs() == before
 
 
-def test_young_orphans_stay(archive: Archive) -> None:
+def test_young_orphans_are_kept(archive: Archive) -> None:
     archive.orphan(0)
     before = archive.blobs()
 
@@ -57,7 +57,7 @@ def test_young_orphans_stay(archive: Archive) -> None:
     assert archive.blobs() == before
 
 
-def test_keys_of_another_shape_or_prefix_stay(archive: Archive) -> None:
+def test_keys_of_another_shape_or_prefix_are_kept(archive: Archive) -> None:
     key = archive.orphan(0)
     archive.parts.store.copy(key, f"other/{key}", etag=_etag(archive, key), content_type=JPEG)
     archive.parts.store.create("notes.txt", b"hello", content_type="text/plain")
@@ -68,7 +68,7 @@ def test_keys_of_another_shape_or_prefix_stay(archive: Archive) -> None:
     assert left == {f"other/{key}", "notes.txt"}
 
 
-def test_a_blob_that_got_a_row_meanwhile_stays(archive: Archive) -> None:
+def test_a_blob_that_got_a_row_since_the_audit_is_kept(archive: Archive) -> None:
     image = archive.ready(0)
     archive.write(image, thumb_key=None)
     key = image.thumb_key or ""
@@ -88,7 +88,7 @@ def test_a_blob_that_got_a_row_meanwhile_stays(archive: Archive) -> None:
         (RepairOrder(max_delete_percent=50), "55.6% of 9 keys"),
     ],
 )
-def test_an_implausible_share_is_refused_as_a_whole(archive: Archive, order: RepairOrder, words: str) -> None:
+def test_too_many_orphans_are_refused_as_a_whole(archive: Archive, order: RepairOrder, words: str) -> None:
     archive.ready(0)
     for number in range(1, 6):
         archive.orphan(number)
@@ -100,7 +100,7 @@ def test_an_implausible_share_is_refused_as_a_whole(archive: Archive, order: Rep
     assert "nothing was touched" in caught.value.message
 
 
-def test_a_plausible_share_passes(archive: Archive) -> None:
+def test_a_share_of_orphans_within_the_limit_is_accepted(archive: Archive) -> None:
     archive.ready(0)
     archive.orphan(1)
 
@@ -109,7 +109,7 @@ def test_a_plausible_share_passes(archive: Archive) -> None:
     assert check_share(archive.audit(), order, archive.parts, scope=Scope()) == 1
 
 
-def test_a_copy_that_a_killed_run_left_is_taken_up(either: Archive) -> None:
+def test_a_copy_left_by_a_killed_run_is_reused(either: Archive) -> None:
     key = either.orphan(0)
     target = trash_key(key, datetime.now(UTC).date())
     either.parts.store.copy(key, target, etag=_etag(either, key), content_type=JPEG)
@@ -119,7 +119,7 @@ def test_a_copy_that_a_killed_run_left_is_taken_up(either: Archive) -> None:
     assert either.blobs() == {target: photo(0)}
 
 
-def test_another_content_under_the_key_is_not_written_over(either: Archive) -> None:
+def test_other_content_under_the_key_is_not_overwritten(either: Archive) -> None:
     key = either.orphan(0)
     either.repair(delete_orphans=True)
     either.parts.store.create(key, photo(1), content_type=JPEG)
@@ -130,7 +130,7 @@ def test_another_content_under_the_key_is_not_written_over(either: Archive) -> N
     assert sorted(either.blobs().values()) == sorted([photo(0), photo(1)])
 
 
-def test_what_turns_out_to_have_a_row_is_left_where_it_is(archive: Archive) -> None:
+def test_a_blob_with_a_row_is_not_moved(archive: Archive) -> None:
     key = archive.orphan(0)
     blob = archive.parts.store.head(key)
     assert blob is not None

@@ -58,7 +58,7 @@ def _ask(catalog: Catalog, cold: S3Store, images: list[Image], order: RestoreOrd
     return list(request([images], order, parts=_parts(catalog, cold), stop=Event()))
 
 
-def test_what_somebody_else_asked_for_meanwhile_is_under_way(
+def test_a_restore_requested_by_another_client_is_reported_as_restoring(
     catalog: Catalog, stubbed: tuple[S3Store, Stubber]
 ) -> None:
     cold, stubber = stubbed
@@ -73,9 +73,7 @@ def test_what_somebody_else_asked_for_meanwhile_is_under_way(
     stubber.assert_no_pending_responses()
 
 
-def test_a_tier_without_capacity_ends_the_run_with_the_way_out(
-    catalog: Catalog, stubbed: tuple[S3Store, Stubber]
-) -> None:
+def test_a_tier_without_capacity_ends_the_run_with_a_hint(catalog: Catalog, stubbed: tuple[S3Store, Stubber]) -> None:
     cold, stubber = stubbed
     images = _rows(catalog, queued(catalog, 3))
     for image in images:
@@ -93,7 +91,7 @@ def test_a_tier_without_capacity_ends_the_run_with_the_way_out(
     assert "--tier standard" in raised.value.line
 
 
-def test_what_changed_since_its_plan_is_not_asked_for(catalog: Catalog, stubbed: tuple[S3Store, Stubber]) -> None:
+def test_an_original_changed_since_its_plan_is_not_restored(catalog: Catalog, stubbed: tuple[S3Store, Stubber]) -> None:
     cold, stubber = stubbed
     first, second = _rows(catalog, queued(catalog, 2))
     _head(stubber, first)
@@ -106,7 +104,7 @@ def test_what_changed_since_its_plan_is_not_asked_for(catalog: Catalog, stubbed:
     assert [one.detail for one in outcomes] == ["its ETag was e0 and is e1", "its row has changed since"]
 
 
-def test_what_goes_beyond_the_budget_is_left(catalog: Catalog, stubbed: tuple[S3Store, Stubber]) -> None:
+def test_restores_beyond_the_budget_are_left_out(catalog: Catalog, stubbed: tuple[S3Store, Stubber]) -> None:
     cold, stubber = stubbed
     first, second = _rows(catalog, queued(catalog, 2))
     _head(stubber, first)
@@ -123,7 +121,7 @@ def test_what_goes_beyond_the_budget_is_left(catalog: Catalog, stubbed: tuple[S3
     assert [(one.fate, one.detail) for one in outcomes] == [(Fate.REQUESTED, ""), (Fate.LEFT, "beyond the budget")]
 
 
-def test_nothing_is_asked_for_once_stopped(catalog: Catalog, stubbed: tuple[S3Store, Stubber]) -> None:
+def test_a_stopped_run_requests_no_restore(catalog: Catalog, stubbed: tuple[S3Store, Stubber]) -> None:
     cold, _stubber = stubbed
     stop = Event()
     stop.set()
@@ -133,7 +131,7 @@ def test_nothing_is_asked_for_once_stopped(catalog: Catalog, stubbed: tuple[S3St
 
 
 @pytest.mark.parametrize(("days_left", "wanted"), [(0.01, True), (3.0, True), (7.0, False), (30.0, False)])
-def test_a_copy_that_lasts_long_enough_is_not_asked_for_again(days_left: float, wanted: bool) -> None:
+def test_a_copy_that_lasts_long_enough_is_not_restored_again(days_left: float, wanted: bool) -> None:
     image = Image(
         id=UUID(int=1), user_id=UUID(int=2), uploaded_at=NOON, promised_at=NOON, status=Status.READY, original_key="a"
     )
@@ -159,7 +157,7 @@ class _Clock:
         return False
 
 
-def test_waiting_looks_at_once_then_when_the_tier_may_be_done_then_now_and_then(
+def test_waiting_checks_at_once_then_at_the_earliest_end_then_at_intervals(
     catalog: Catalog, stubbed: tuple[S3Store, Stubber]
 ) -> None:
     cold, stubber = stubbed
@@ -197,7 +195,7 @@ def test_waiting_looks_at_once_then_when_the_tier_may_be_done_then_now_and_then(
         ("DEEP_ARCHIVE", Tier.BULK, 12 * 3600),
     ],
 )
-def test_the_first_look_waits_for_the_least_time_of_the_tier(storage_class: str, tier: Tier, first: int) -> None:
+def test_the_first_check_waits_for_the_least_time_of_the_tier(storage_class: str, tier: Tier, first: int) -> None:
     seconds = first_look_seconds(load_card(), storage_class, tier)
     later = pauses(seconds)
 

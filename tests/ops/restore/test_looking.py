@@ -55,7 +55,7 @@ def _looker(place: StoreSettings, order: RestoreOrder) -> Iterator[BlobLooker]:
 
 @settings(max_examples=rounds(4, 30))
 @given(st.lists(st.tuples(st.sampled_from(KINDS), st.booleans()), min_size=FEW + 2, max_size=60))
-def test_a_listing_says_what_heads_say(kinds: list[tuple[str, bool]]) -> None:
+def test_a_listing_has_the_same_states_as_heads(kinds: list[tuple[str, bool]]) -> None:
     images = [_image(number) for number in range(len(kinds))]
     wanted = [image for image, (_, chosen) in zip(images, kinds, strict=True) if chosen]
     with TemporaryDirectory() as directory:
@@ -106,19 +106,19 @@ def _requests(server: S3Server, *, between: int, lists_restores: bool) -> Counte
     return requests
 
 
-def test_what_lies_close_together_is_listed(moto_s3: S3Server) -> None:
+def test_originals_close_together_are_listed(moto_s3: S3Server) -> None:
     requests = _requests(moto_s3, between=60, lists_restores=True)
 
     assert requests == {"GET": LISTINGS}
 
 
-def test_what_a_listing_does_not_tell_is_asked_one_by_one(moto_s3: S3Server) -> None:
+def test_originals_are_headed_one_by_one_if_listings_lack_restores(moto_s3: S3Server) -> None:
     requests = _requests(moto_s3, between=0, lists_restores=False)
 
     assert requests == {"GET": LISTINGS, "HEAD": FEW + 5}
 
 
-def test_what_lies_far_apart_is_listed_only_as_far_as_it_pays(moto_s3: S3Server) -> None:
+def test_originals_far_apart_are_headed_where_listing_costs_more(moto_s3: S3Server) -> None:
     requests = _requests(moto_s3, between=LISTED_FOR_A_HEAD * (FEW + 5), lists_restores=True)
 
     assert requests["GET"] == LISTINGS

@@ -39,7 +39,7 @@ def operation(**typed: object) -> Operation:
         replace(operation(), ended_at=NOW + DAY),
     ],
 )
-def test_an_operation_that_names_or_chose_the_image_may_have_changed_it(one: Operation) -> None:
+def test_an_operation_that_names_or_selects_the_image_may_concern_it(one: Operation) -> None:
     assert may_concern(one, IMAGE.id, IMAGE)
 
 
@@ -53,11 +53,11 @@ def test_an_operation_that_names_or_chose_the_image_may_have_changed_it(one: Ope
         replace(operation(), ended_at=NOW - DAY),
     ],
 )
-def test_an_operation_about_others_or_another_time_did_not(one: Operation) -> None:
+def test_an_operation_on_other_images_or_at_another_time_does_not_concern_it(one: Operation) -> None:
     assert not may_concern(one, IMAGE.id, IMAGE)
 
 
-def test_of_an_image_that_is_gone_those_that_name_it_or_nobody_are_told() -> None:
+def test_a_deleted_image_is_concerned_by_operations_that_name_it_or_no_user() -> None:
     assert may_concern(operation(images=[str(IMAGE.id)]), IMAGE.id, None)
     assert may_concern(operation(), IMAGE.id, None)
     assert not may_concern(replace(operation(), user_id=uuid4()), IMAGE.id, None)

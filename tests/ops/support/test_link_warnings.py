@@ -46,7 +46,7 @@ def test_links_of_a_directory_have_no_warning(environ: pytest.MonkeyPatch) -> No
 
 
 @pytest.mark.parametrize(("hours", "warned"), [(1, False), (5, False), (7, True), (168, True)])
-def test_a_link_that_outlives_the_session_is_warned_of(
+def test_a_link_that_outlives_the_session_has_a_warning(
     environ: pytest.MonkeyPatch, hours: int, *, warned: bool
 ) -> None:
     _session(environ, timedelta(hours=6))
@@ -54,7 +54,7 @@ def test_a_link_that_outlives_the_session_is_warned_of(
     assert ("expire sooner than the link" in link_warning(BUCKET, hours * 3600)) is warned
 
 
-def test_a_session_without_an_end_is_warned_of(environ: pytest.MonkeyPatch) -> None:
+def test_a_link_of_a_session_without_an_end_has_a_warning(environ: pytest.MonkeyPatch) -> None:
     _session(environ, None)
 
     assert "whose end is unknown" in link_warning(BUCKET, 60)

@@ -86,12 +86,12 @@ def test_the_originals_size_decides_how_wide_a_variant_is(
     assert serving(image_of(*size, list(Variant)), Recipe(), width=need) is expected
 
 
-def test_an_image_without_variants_says_where_to_look() -> None:
+def test_an_image_without_variants_is_an_error_with_a_hint() -> None:
     with pytest.raises(ImgctlError) as caught:
         serving(image_of(100, 100, []), Recipe(), width=10)
 
     assert "imgctl show" in caught.value.line
 
 
-def test_without_a_need_it_is_the_largest() -> None:
+def test_the_largest_variant_is_chosen_by_default() -> None:
     assert serving(image_of(100, 100, list(Variant)), Recipe(), width=None) is Variant.FULL

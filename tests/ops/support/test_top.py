@@ -38,7 +38,7 @@ def run_of(catalog: Catalog, command: str, *, pid: int = 0, host: str = "", code
     return run
 
 
-def test_a_look_counts_what_waits_is_held_and_is_stuck(catalog: Catalog) -> None:
+def test_a_look_counts_waiting_leased_and_stuck_rows(catalog: Catalog) -> None:
     ids = queued(catalog, 6)
     with catalog.write() as connection:
         promise(connection, [new_image(100), new_image(101)])
@@ -60,7 +60,7 @@ def test_a_look_counts_what_waits_is_held_and_is_stuck(catalog: Catalog) -> None
     assert seen.spend is not None
 
 
-def test_what_ends_between_two_looks_is_the_rate(catalog: Catalog) -> None:
+def test_the_rate_is_computed_from_rows_that_end_between_two_looks(catalog: Catalog) -> None:
     queued(catalog, 30)
     looker = Looker(catalog=catalog, settings=Settings())
     with catalog.write() as connection:
@@ -79,7 +79,7 @@ def test_what_ends_between_two_looks_is_the_rate(catalog: Catalog) -> None:
     assert third.done_a_second == 0
 
 
-def test_runs_are_those_that_live_and_the_last_audit_is_the_last_that_ended(catalog: Catalog) -> None:
+def test_running_commands_are_live_and_the_last_audit_is_the_last_ended_one(catalog: Catalog) -> None:
     run_of(catalog, "audit", code=4)
     run_of(catalog, "audit")
     run_of(catalog, "work", host="another machine")
@@ -97,7 +97,7 @@ def test_runs_are_those_that_live_and_the_last_audit_is_the_last_that_ended(cata
     assert all(map(is_alive, seen.running))
 
 
-def test_the_bill_of_a_large_archive_is_made_when_it_is_asked_for(
+def test_the_bill_of_a_large_archive_is_computed_only_on_request(
     catalog: Catalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     queued(catalog, 3)
@@ -111,9 +111,7 @@ def test_the_bill_of_a_large_archive_is_made_when_it_is_asked_for(
 
 
 @pytest.mark.parametrize("later", [False, True])
-def test_an_original_of_a_class_without_a_price_keeps_nothing_from_being_shown(
-    catalog: Catalog, *, later: bool
-) -> None:
+def test_a_class_without_a_price_does_not_stop_the_view(catalog: Catalog, *, later: bool) -> None:
     queued(catalog, 1)
     with catalog.write() as connection:
         connection.execute(update(images).values(storage_class="SNOW"))
@@ -146,7 +144,7 @@ def test_a_look_does_not_wait_for_a_bill_that_may_come_later(catalog: Catalog, m
     assert last.spend is not None
 
 
-def test_no_statement_of_a_look_goes_through_the_table(catalog: Catalog) -> None:
+def test_no_statement_of_a_look_scans_the_table(catalog: Catalog) -> None:
     queued(catalog, 300)
     on_postgres, plans = catalog.dialect == POSTGRES, list[str]()
 

@@ -94,7 +94,7 @@ def move(site: Site, image: Image) -> None:
     site.cold.move(blob.key, to=StorageClass.GLACIER, etag=blob.etag)
 
 
-def test_a_move_that_was_cut_short_is_confirmed_done_or_put_back(site: Site) -> None:
+def test_an_interrupted_move_is_recorded_finished_or_reverted(site: Site) -> None:
     done, begun, stuck = stock(site.deployment, 3, size=64)
     move(site, done)
     for image in (done, begun, stuck):
@@ -108,7 +108,7 @@ def test_a_move_that_was_cut_short_is_confirmed_done_or_put_back(site: Site) -> 
     assert {row.leased_until for row in site.rows()} == {None}
 
 
-def test_a_promise_under_a_living_lease_is_waited_for(site: Site) -> None:
+def test_a_run_waits_for_a_row_under_a_short_lease(site: Site) -> None:
     held = stock(site.deployment, 1, size=64)[0]
     site.change(held, storage_class="GLACIER", leased_until=datetime.now(UTC) + timedelta(seconds=0.5))
 
@@ -128,7 +128,7 @@ class Once(Event):
         return self.is_set()
 
 
-def test_what_is_erased_while_another_transition_moves_it_is_not_waited_for(site: Site) -> None:
+def test_a_run_does_not_wait_for_a_row_that_is_erased_meanwhile(site: Site) -> None:
     held = stock(site.deployment, 1, size=64)[0]
     site.change(held, storage_class="GLACIER", leased_until=datetime.now(UTC) + timedelta(seconds=2))
     stop = Once(partial(site.erase, held))
@@ -138,7 +138,7 @@ def test_what_is_erased_while_another_transition_moves_it_is_not_waited_for(site
     assert (outcomes, stop.is_set()) == ([], False)
 
 
-def test_a_promise_for_a_day_is_left_alone(site: Site) -> None:
+def test_a_row_under_a_lease_of_a_day_is_left_out(site: Site) -> None:
     held = stock(site.deployment, 1, size=64)[0]
     site.change(held, storage_class="GLACIER", leased_until=datetime.now(UTC) + timedelta(days=1))
 
@@ -167,7 +167,7 @@ class Meddling(Judges):
         return self._looking.judge(images)
 
 
-def test_what_changes_between_look_and_move_stays_and_is_told(site: Site) -> None:
+def test_originals_changed_between_check_and_move_are_kept_and_reported(site: Site) -> None:
     overwritten, taken, moved = stock(site.deployment, 3, size=64)
     with judges(ORDER, parts=site.parts, stop=Event()) as looking:
         meddling = Meddling(looking, [(overwritten, True), (taken, False)], site)
@@ -200,7 +200,7 @@ def test_a_stopped_run_begins_nothing_and_leaves_no_promise(site: Site) -> None:
     assert {row.leased_until for row in site.rows()} == {None}
 
 
-def test_a_job_of_aws_has_its_rows_promised_before_its_manifest_is_whole(tmp_path: Path, moto_s3: S3Server) -> None:
+def test_rows_of_a_batch_job_are_reserved_before_its_manifest_is_complete(tmp_path: Path, moto_s3: S3Server) -> None:
     store = moto_s3.settings(moto_s3.new_bucket(), prefix="archive one")
     deployment = Deployment(directory=tmp_path, catalog_url=f"sqlite:///{tmp_path}/catalog.db", store=store)
     rows = stock(deployment, 3, size=64)
@@ -246,7 +246,7 @@ def versions(site: Site, image: Image) -> int:
     return sum(not one.is_marker for one in site.parts.store.remnants([image.original_key or ""]))
 
 
-def test_a_hold_counts_from_the_moment_it_is_placed(versioned: Site) -> None:
+def test_a_hold_placed_during_a_run_keeps_old_versions(versioned: Site) -> None:
     first, second = stock(versioned.deployment, 2, size=64)
     catalog = versioned.parts.catalog
 
@@ -267,7 +267,7 @@ def test_a_hold_counts_from_the_moment_it_is_placed(versioned: Site) -> None:
     assert ["case 4711" in outcomes[image.id].detail for image in (first, second)] == [False, True]
 
 
-def test_a_move_that_is_refused_after_it_was_done_leaves_no_old_version(versioned: Site) -> None:
+def test_a_move_whose_response_is_lost_leaves_no_old_version(versioned: Site) -> None:
     image = stock(versioned.deployment, 1, size=64)[0]
 
     class AnswerLost(Wrapped):

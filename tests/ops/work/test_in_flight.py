@@ -28,10 +28,10 @@ def test_large_images_make_small_batches() -> None:
     assert _sizes(_jobs(2, size=2 * BATCH_BYTES)) == [1, 1]
 
 
-def test_what_was_tried_before_goes_alone() -> None:
+def test_a_retried_image_is_in_a_batch_of_its_own() -> None:
     assert _sizes(_jobs(3, attempts=2)) == [1, 1, 1]
     assert sorted(_sizes(_jobs(5) + _jobs(2, attempts=3))) == [1, 1, 5]
 
 
-def test_what_was_forgiven_is_as_good_as_new() -> None:
+def test_a_forgiven_image_is_batched_like_a_new_one() -> None:
     assert _sizes(_jobs(3, attempts=4, forgiven=3)) == [3]

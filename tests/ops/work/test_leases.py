@@ -28,7 +28,7 @@ def _holds(claims: list[Claim]) -> list[Hold]:
     return [Hold(id=one.id, attempts=one.attempts) for one in claims]
 
 
-def test_leases_are_renewed_without_anybody_asking(catalog: Catalog) -> None:
+def test_leases_are_renewed_in_the_background(catalog: Catalog) -> None:
     [image] = queued(catalog, 1)
     claims = _claimed(catalog, lease_seconds=0.3)
     first = _leased_until(catalog, image)
@@ -41,7 +41,7 @@ def test_leases_are_renewed_without_anybody_asking(catalog: Catalog) -> None:
     assert first is not None and now is not None and now > first
 
 
-def test_what_another_worker_took_is_held_no_more(catalog: Catalog) -> None:
+def test_an_image_taken_by_another_worker_is_not_renewed(catalog: Catalog) -> None:
     image, other = queued(catalog, 2)
     leases = Leases(catalog, lease_seconds=60)
     leases.hold(_holds(_claimed(catalog, lease_seconds=-1)))
@@ -54,7 +54,7 @@ def test_what_another_worker_took_is_held_no_more(catalog: Catalog) -> None:
     assert {one.id: one.attempts for one in _claimed(catalog, lease_seconds=60)} == {image: 3, other: 3}
 
 
-def test_what_was_given_back_is_not_renewed(catalog: Catalog) -> None:
+def test_an_image_given_back_is_not_renewed(catalog: Catalog) -> None:
     [image] = queued(catalog, 1)
     leases = Leases(catalog, lease_seconds=60)
     leases.hold(_holds(_claimed(catalog, lease_seconds=60)))

@@ -93,7 +93,7 @@ def store(tmp_path: Path) -> BlobStore:
 
 @pytest.mark.parametrize("size", [1, SPOOL_FROM - 1, SPOOL_FROM, SPOOL_FROM + 1, 3 * SPOOL_FROM])
 @pytest.mark.parametrize("known", [True, False])
-def test_an_original_is_whole_wherever_it_waits(
+def test_an_original_is_complete_in_memory_and_in_a_spool_file(
     store: BlobStore, tmp_path: Path, size: int, known: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ranges, "CHUNK_BYTES", SPOOL_FROM)
@@ -112,7 +112,7 @@ def test_an_original_is_whole_wherever_it_waits(
 
 @pytest.mark.parametrize("known", [True, False])
 @pytest.mark.parametrize("whole", [2**20, 2**12])
-def test_a_large_film_is_read_where_it_lies(
+def test_a_large_film_is_read_from_the_store_in_ranges(
     store: BlobStore, tmp_path: Path, known: bool, whole: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     body = film(KEPT[Format.AVI], frames=40, size=(640, 480))
@@ -128,7 +128,7 @@ def test_a_large_film_is_read_where_it_lies(
     assert [path.name for path in tmp_path.iterdir()] == ["blobs"]
 
 
-def test_an_original_that_changes_on_the_way_is_not_mixed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_original_that_changes_while_it_is_read_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ranges, "CHUNK_BYTES", SPOOL_FROM)
     store = _Replaced(tmp_path / "blobs")
     store.create(KEY, bytes(3 * SPOOL_FROM), content_type="image/tiff")
@@ -138,7 +138,7 @@ def test_an_original_that_changes_on_the_way_is_not_mixed(tmp_path: Path, monkey
 
 
 @pytest.mark.parametrize("size", [0, 3 * SPOOL_FROM])
-def test_a_missing_original_is_missing(store: BlobStore, tmp_path: Path, size: int) -> None:
+def test_a_missing_original_raises_blob_missing(store: BlobStore, tmp_path: Path, size: int) -> None:
     store.create(KEY, b"x", content_type="image/tiff")
 
     with pytest.raises(BlobMissing):
