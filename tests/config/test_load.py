@@ -55,7 +55,7 @@ def default(path: str) -> Plain:
 
 
 def other(path: str) -> Plain:
-    """A value that a setting may have and that is not its default."""
+    """Return a valid value of a setting that is not its default."""
     if path in OTHER_TEXTS:
         return OTHER_TEXTS[path]
     value, kind = default(path), get_type_hints(type(owner(path)))[path.rpartition(".")[2]]
@@ -99,7 +99,7 @@ def load(directory: Path, text: str = "", **environ: str) -> Settings:
 
 
 def refused(directory: Path, text: str = "", **environ: str) -> str:
-    """The one line of the error that loading ends in."""
+    """Return the one line of the error that loading raises."""
     with pytest.raises(ConfigError) as caught:
         load(directory, text, **environ)
     return caught.value.line
@@ -216,7 +216,7 @@ def test_durations_and_sizes_are_read_with_and_without_units(
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("[store]\nendpont_url = 'x'", r"chosen\.toml: \[store\] endpont_url: .*did you mean endpoint_url\?"),
         ("[work]\nzzz = 1", r"\[work\] zzz: there is no such setting .*known: jobs, timeout"),
@@ -248,8 +248,8 @@ def test_durations_and_sizes_are_read_with_and_without_units(
         ("[work\njobs = 1", r"chosen\.toml: not TOML: .*config\.example\.toml"),
     ],
 )
-def test_invalid_file_is_refused_with_the_setting(text: str, told: str, tmp_path: Path) -> None:
-    assert re.search(told, refused(tmp_path, text))
+def test_invalid_file_is_refused_with_the_setting(text: str, message: str, tmp_path: Path) -> None:
+    assert re.search(message, refused(tmp_path, text))
 
 
 def test_invalid_variable_is_refused_with_its_name(tmp_path: Path) -> None:
@@ -270,17 +270,17 @@ def test_invalid_variable_is_refused_with_its_name(tmp_path: Path) -> None:
     ],
 )
 def test_invalid_secret_is_refused_without_its_value(text: str, tmp_path: Path) -> None:
-    told = refused(tmp_path, text)
+    message = refused(tmp_path, text)
 
-    assert re.search(r"\[(serve|notify|catalog)\] \w+: the value is", told)
-    assert "s3cr3t" not in told
+    assert re.search(r"\[(serve|notify|catalog)\] \w+: the value is", message)
+    assert "s3cr3t" not in message
 
 
 def test_url_with_a_trailing_line_feed_is_refused_without_its_value(tmp_path: Path) -> None:
-    told = refused(tmp_path, IMGCTL_CATALOG_URL="postgresql://me:s3cr3t@db/photos\n")
+    message = refused(tmp_path, IMGCTL_CATALOG_URL="postgresql://me:s3cr3t@db/photos\n")
 
-    assert told.startswith("IMGCTL_CATALOG_URL: contains a line feed")
-    assert "s3cr3t" not in told
+    assert message.startswith("IMGCTL_CATALOG_URL: contains a line feed")
+    assert "s3cr3t" not in message
 
 
 def test_unreadable_home_is_ignored(tmp_path: Path) -> None:
@@ -339,7 +339,7 @@ def test_file_named_by_the_environment_must_exist(tmp_path: Path) -> None:
 
 
 def files_everywhere(directory: Path) -> dict[str, str]:
-    """A file in each place that is looked at, told apart by its number of jobs; returns an environment naming them."""
+    """Write a file to each place of the search order, each with another number of jobs; return their environment."""
     places = {1: "named.toml", 2: "variable.toml", 3: "imgctl.toml", 4: "xdg/imgctl/config.toml"}
     for jobs, place in (places | {5: "home/.config/imgctl/config.toml"}).items():
         (directory / place).parent.mkdir(parents=True, exist_ok=True)

@@ -91,10 +91,10 @@ def test_wheel_in_an_empty_venv_passes_the_demo_and_contains_its_pages(tmp_path:
     run(PYTHON, "-m", "venv", venv, cwd=tmp_path)
     run(venv / "bin/python", "-m", "pip", "install", "--quiet", wheel, cwd=tmp_path)
 
-    told = run(venv / "bin/imgctl", "demo", "--directory", tmp_path / "demo", cwd=tmp_path)
+    output = run(venv / "bin/imgctl", "demo", "--directory", tmp_path / "demo", cwd=tmp_path)
 
-    assert "10 ready" in told
-    assert "camera raws work" in told
+    assert "10 ready" in output
+    assert "camera raws work" in output
     pages = {page.stem for page in (venv / "share/man/man1").iterdir()}
     assert pages == {"imgctl", *(f"imgctl-{name.replace(' ', '-')}" for name in commands())}
     assert "Install" in run(venv / "bin/imgctl", "help", "start", cwd=tmp_path)
@@ -115,9 +115,9 @@ def test_wheel_passes_the_demo_on_every_other_python_of_this_machine(version: st
     run(python, "-m", "venv", tmp_path / "venv", cwd=tmp_path)
     run(tmp_path / "venv/bin/python", "-m", "pip", "install", "--quiet", wheel, cwd=tmp_path)
 
-    told = run(tmp_path / "venv/bin/imgctl", "demo", "--directory", tmp_path / "demo", cwd=tmp_path)
+    output = run(tmp_path / "venv/bin/imgctl", "demo", "--directory", tmp_path / "demo", cwd=tmp_path)
 
-    assert "10 ready" in told
+    assert "10 ready" in output
 
 
 def found(version: str) -> Iterator[str]:

@@ -94,7 +94,7 @@ def chunk(kind: bytes, data: bytes) -> bytes:
 
 
 def profile(name: str, data: bytes) -> bytes:
-    """A block in a text, as ImageMagick writes it."""
+    """A metadata block in a PNG text, as ImageMagick writes it."""
     lines = f"\n{name}\n{len(data):8d}\n{data.hex()}\n"
     return chunk(b"zTXt", f"Raw profile type {name}".encode() + b"\0\0" + zlib.compress(lines.encode()))
 

@@ -78,7 +78,7 @@ def box(name: bytes, *content: bytes) -> bytes:
 
 
 def turned(data: bytes, a: int, b: int, c: int, d: int) -> bytes:
-    """The film with another display matrix, by the four numbers that turn."""
+    """The film with another display matrix, given by its four rotation values."""
     at = data.index(b"tkhd") + 4 + 40
     matrix = struct.pack(">9i", a << 16, b << 16, 0, c << 16, d << 16, 0, 0, 0, 1 << 30)
     return data[:at] + matrix + data[at + 36 :]

@@ -6,7 +6,7 @@ PAD = b"\n" + b" " * 40
 
 
 def xmp_packet(body: str, attributes: str = "") -> bytes:
-    """A packet as Adobe's tools write it, its properties in `body` or as `attributes`."""
+    """An XMP packet as Adobe's tools write it, its properties in `body` or as `attributes`."""
     text = f"""<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
 <x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
 <rdf:Description rdf:about="" xmlns:dc="http://purl.org/dc/elements/1.1/" xmlns:exif="http://ns.adobe.com/exif/1.0/"

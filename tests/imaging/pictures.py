@@ -63,7 +63,7 @@ def quadrants(width: int = 96, height: int = 64) -> Image.Image:
 
 
 def patches(colours: list[tuple[int, ...]], mode: str = "RGB", edge: int = 32) -> Image.Image:
-    """A row of plain squares, each large enough that its middle is free of its neighbours."""
+    """A row of plain squares, each large enough that compression does not mix neighbours into its middle."""
     image = Image.new(mode, (edge * len(colours), edge))
     for place, colour in enumerate(colours):
         image.paste(colour if len(colour) > 1 else colour[0], (place * edge, 0, (place + 1) * edge, edge))

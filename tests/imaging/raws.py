@@ -21,7 +21,7 @@ Entry = tuple[int, int, int, bytes]
 
 
 def scene(size: tuple[int, int] = SIZE) -> Image.Image:
-    """The quadrants around a middle of the brightest white, which LibRaw looks for."""
+    """The quadrants around a middle of the brightest white, from which LibRaw scales."""
     width, height = size
     picture = quadrants(width, height)
     picture.paste((255, 255, 255), (width * 3 // 8, height * 3 // 8, width * 5 // 8, height * 5 // 8))
@@ -49,7 +49,7 @@ def fractions(tag: int, *values: float) -> Entry:
 
 
 def directory(entries: list[Entry], at: int) -> bytes:
-    """A TIFF directory that begins at `at`, its long values behind it."""
+    """A TIFF directory at offset `at`, followed by its long values."""
     size = 2 + 12 * len(entries) + 4
     lines, values = struct.pack("<H", len(entries)), b""
     for tag, kind, count, value in sorted(entries):
@@ -173,9 +173,11 @@ def in_tiff(
 
 def raf(size: tuple[int, int] = SIZE) -> bytes:
     """Fujifilm's: a JPEG with the camera's EXIF, a list of sizes, and a TIFF of the sensor's pixels."""
-    says = b"Exif\0\0II*\0\x08\0\0\0" + directory([text(271, b"FUJIFILM"), text(272, b"X-One"), shorts(274, RIGHT)], 8)
+    entries = b"Exif\0\0II*\0\x08\0\0\0" + directory(
+        [text(271, b"FUJIFILM"), text(272, b"X-One"), shorts(274, RIGHT)], 8
+    )
     jpeg = preview(size)
-    jpeg = jpeg[:2] + b"\xff\xe1" + struct.pack(">H", len(says) + 2) + says + jpeg[2:]
+    jpeg = jpeg[:2] + b"\xff\xe1" + struct.pack(">H", len(entries) + 2) + entries + jpeg[2:]
     edges = struct.pack(">2H", size[1], size[0])
     tags = ((0x100, edges), (0x121, edges), (0x130, b"\0\x08\0\0"))
     listed = struct.pack(">I", len(tags)) + b"".join(struct.pack(">2H", tag, len(one)) + one for tag, one in tags)
@@ -225,9 +227,9 @@ def cr3(size: tuple[int, int] = SIZE) -> bytes:
         text(272, b"Canon EOS R"),
         shorts(274, RIGHT),
     ]
-    says = b"II*\0\x08\0\0\0" + directory(first, 8)
+    entries = b"II*\0\x08\0\0\0" + directory(first, 8)
     canon = bytes.fromhex("85c0b687820f11e08111f4ce462b6a48")
-    told = box(b"uuid", canon + box(b"CNCV", b"CanonCR3_001/00.09.00/00.00.00") + box(b"CMT1", says))
+    metadata = box(b"uuid", canon + box(b"CNCV", b"CanonCR3_001/00.09.00/00.00.00") + box(b"CMT1", entries))
     shown = bytes(4) + struct.pack(">4HI", 1, *size, 1, len(preview(size))) + preview(size)
     held = box(
         b"uuid", bytes.fromhex("eaf42b5e1c984b88b9fbb7dc406e4d16") + struct.pack(">2I", 0, 1) + box(b"PRVW", shown)
@@ -241,7 +243,7 @@ def cr3(size: tuple[int, int] = SIZE) -> bytes:
         table += full_box(b"stsc", struct.pack(">4I", 1, 1, 1, 1))
         table += full_box(b"stsz", struct.pack(">2I", len(pixels), 1)) + full_box(b"co64", struct.pack(">IQ", 1, at))
         media = full_box(b"hdlr", bytes(4) + b"vide" + bytes(12)) + box(b"minf", box(b"stbl", table))
-        return box(b"moov", told + box(b"trak", box(b"mdia", media)))
+        return box(b"moov", metadata + box(b"trak", box(b"mdia", media)))
 
     at = len(opening) + len(moov(0)) + len(held) + 8
     return opening + moov(at) + held + box(b"mdat", pixels)
@@ -250,10 +252,10 @@ def cr3(size: tuple[int, int] = SIZE) -> bytes:
 def x3f(size: tuple[int, int] = SIZE) -> bytes:
     """Sigma's sections: a preview, properties, and sensor pixels in a compression that no library here can write."""
     head = b"FOVb" + struct.pack("<I", 0x00020003) + bytes(20) + struct.pack("<3I", *size, 90) + bytes(224)
-    says = ("CAMMANUF", "SIGMA", "CAMMODEL", "SIGMA DP1", "TIME", str(TAKEN_SECONDS))
-    places = [len("".join(f"{one}\0" for one in says[:at])) for at in range(len(says))]
-    told = "".join(f"{one}\0" for one in says).encode("utf-16-le")
-    properties = struct.pack("<10I", len(says) // 2, 0, 0, len(told) // 2, *places) + told
+    entries = ("CAMMANUF", "SIGMA", "CAMMODEL", "SIGMA DP1", "TIME", str(TAKEN_SECONDS))
+    places = [len("".join(f"{one}\0" for one in entries[:at])) for at in range(len(entries))]
+    values = "".join(f"{one}\0" for one in entries).encode("utf-16-le")
+    properties = struct.pack("<10I", len(entries) // 2, 0, 0, len(values) // 2, *places) + values
     sections = (
         (b"IMA2", b"SECi", struct.pack("<5I", 3, 30, *size, 0) + bytes(64)),
         (b"IMAG", b"SECi", struct.pack("<5I", 2, 18, *size, 0) + preview(size) + bytes(-len(preview(size)) % 4)),

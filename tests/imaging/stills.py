@@ -76,7 +76,7 @@ def pam_header(image: Image.Image, depth: int, most: int, kind: bytes) -> bytes:
 
 
 def pfm(image: Image.Image, *, order: str = "<", light: Callable[[int], float] = linear) -> bytes:
-    """Floats, of linear light unless said otherwise, the lowest row first."""
+    """Floats, by default of linear light, the lowest row first."""
     lines = image.transpose(Image.Transpose.FLIP_TOP_BOTTOM).tobytes()
     mark, sign = "PF" if image.mode == "RGB" else "Pf", "-" if order == "<" else ""
     head = f"{mark}\n{image.width} {image.height}\n{sign}1.0\n"

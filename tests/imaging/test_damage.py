@@ -39,8 +39,8 @@ def test_a_single_memory_shortage_does_not_mark_a_picture_as_damaged(
 ) -> None:
     left = [times]
 
-    def short_of_memory(*asked: object) -> Iterator[tuple[bool, Callable[[], Decoded]]]:
-        (_, strict), *others = decodes(*asked)  # type: ignore[arg-type]
+    def short_of_memory(*arguments: object) -> Iterator[tuple[bool, Callable[[], Decoded]]]:
+        (_, strict), *others = decodes(*arguments)  # type: ignore[arg-type]
 
         def first() -> Decoded:
             left[0] -= 1
@@ -115,7 +115,7 @@ def test_a_header_without_a_picture_is_rejected_with_a_plain_message(kind: str) 
 
 
 @pytest.mark.parametrize(
-    ("data", "said"),
+    ("data", "kind"),
     [
         (b"", "the file is empty"),
         (bytes(4096), "only zeros"),
@@ -127,9 +127,9 @@ def test_a_header_without_a_picture_is_rejected_with_a_plain_message(kind: str) 
         (b"PK\x03\x04 and a document", "a ZIP archive"),
     ],
 )
-def test_a_file_that_is_not_a_picture_is_rejected_with_its_kind(data: bytes, said: str) -> None:
+def test_a_file_that_is_not_a_picture_is_rejected_with_its_kind(data: bytes, kind: str) -> None:
     for look in (probe, lambda data: render(data, FINE)):
-        with pytest.raises(NotAnImage, match=said):
+        with pytest.raises(NotAnImage, match=kind):
             look(data)
 
 

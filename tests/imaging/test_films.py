@@ -34,7 +34,7 @@ from tests.imaging.films import (
     with_keys,
 )
 
-# Encoders keep colour at half the size, and lose some.
+# Encoders store colour at half the resolution, with some loss.
 TOLERANCE = 12
 COLOURS = {"left top": LEFT_TOP, "right top": RIGHT_TOP, "bottom": BOTTOM}
 
@@ -124,7 +124,7 @@ def test_the_size_is_read_from_the_header(known: Format) -> None:
 SECONDS = (datetime(2019, 5, 4, 10, 30, tzinfo=UTC) - datetime(1904, 1, 1, tzinfo=UTC)).total_seconds()
 
 
-def said(data: bytes, kind: Format) -> tuple[datetime | None, TakenFrom | None, str | None]:
+def described(data: bytes, kind: Format) -> tuple[datetime | None, TakenFrom | None, str | None]:
     found = describe(read_header(in_memory(data), kind), path="")
     return found.taken_at, found.taken_from, found.caption
 
@@ -133,9 +133,9 @@ def test_the_quicktime_metadata_date_overrides_the_header_date() -> None:
     plain = made_at(of_format(Format.MOV), int(SECONDS))
     apple = with_keys(plain, creationdate="2019-05-04T12:30:07+0200", description="By the sea")
 
-    assert said(of_format(Format.MOV), Format.MOV) == (None, None, None)
-    assert said(plain, Format.MOV) == (datetime(2019, 5, 4, 10, 30, tzinfo=UTC), TakenFrom.CONTAINER_CREATED, None)
-    assert said(apple, Format.MOV) == (
+    assert described(of_format(Format.MOV), Format.MOV) == (None, None, None)
+    assert described(plain, Format.MOV) == (datetime(2019, 5, 4, 10, 30, tzinfo=UTC), TakenFrom.CONTAINER_CREATED, None)
+    assert described(apple, Format.MOV) == (
         datetime(2019, 5, 4, 10, 30, 7, tzinfo=UTC),
         TakenFrom.CONTAINER,
         "By the sea",
@@ -148,7 +148,7 @@ def test_user_data_of_older_cameras_is_read() -> None:
     packet += b"<r:Description><dc:description>A pier</dc:description></r:Description></x>"
     data = in_moov(of_format(Format.MP4), box(b"udta", day, box(b"XMP_", packet)))
 
-    assert said(data, Format.MP4) == (datetime(2008, 7, 1, 8, 8, 7, tzinfo=UTC), TakenFrom.CONTAINER, "A pier")
+    assert described(data, Format.MP4) == (datetime(2008, 7, 1, 8, 8, 7, tzinfo=UTC), TakenFrom.CONTAINER, "A pier")
 
 
 def test_the_film_of_a_live_photo_has_the_identifier_of_its_picture() -> None:
@@ -165,7 +165,7 @@ def test_the_date_of_an_avi_is_read_in_the_formats_that_cameras_write(text: byte
     at = data.index(b"LIST") + 12
     chunk = b"IDIT" + struct.pack("<I", len(text)) + text + b"\0" * (len(text) % 2)
 
-    found = said(data[:at] + chunk + data[at:], Format.AVI)
+    found = described(data[:at] + chunk + data[at:], Format.AVI)
 
     assert found[:2] == (datetime(2008, 5, 4, 10, 30, tzinfo=UTC), TakenFrom.CONTAINER)
 
@@ -179,7 +179,7 @@ def test_the_date_of_a_matroska_film_is_read() -> None:
     size = (int.from_bytes(data[at : at + wide]) & ((1 << 7 * wide) - 1)) + len(date)
     info = (size | 1 << 56).to_bytes(8)
 
-    found = said(data[:at] + info + date + data[at + wide :], Format.MKV)
+    found = described(data[:at] + info + date + data[at + wide :], Format.MKV)
 
     assert found[:2] == (datetime(2021, 3, 1, 12, tzinfo=UTC), TakenFrom.CONTAINER_CREATED)
 
@@ -189,7 +189,7 @@ def test_the_date_of_a_camcorder_film_is_read_with_its_zone() -> None:
     block = bytes.fromhex("17ee8c60f84d11d98cd60800200c9a66") + b"MDPM\x02" + bytes.fromhex("1804201208 1914180509")
     packet = b"G\x40\x11\x10" + block.ljust(184, b"\xff")
 
-    assert said(packet * 4, Format.MTS)[:2] == (datetime(2012, 8, 14, 16, 5, 9, tzinfo=UTC), TakenFrom.CONTAINER)
+    assert described(packet * 4, Format.MTS)[:2] == (datetime(2012, 8, 14, 16, 5, 9, tzinfo=UTC), TakenFrom.CONTAINER)
 
 
 @pytest.mark.parametrize("known", KEPT)

@@ -52,7 +52,7 @@ print(rendered.width, rendered.height)
 
 
 def assert_renders_within(size: int, small: Path, large: Path, *, edge: int) -> None:
-    """`large`, as wide and high as `edge`, renders whole in as many bytes, after `small` has loaded the libraries."""
+    """Assert that `large`, a square of `edge`, renders in as many bytes, after `small` has loaded the libraries."""
     done = subprocess.run(
         [sys.executable, "-c", RENDERS_WITHIN, small, large, str(size + SLACK_BYTES)],
         capture_output=True,
@@ -141,13 +141,13 @@ def test_a_decode_fits_in_its_estimated_memory(name: str, tmp_path: Path) -> Non
         "heic grid",
         "avif grey",
     }
-    said = (
+    estimate = (
         pillow_bytes(kind, PIXELS, copied_bytes=large.stat().st_size)
         if by_pillow
         else libvips_bytes(kind, PIXELS, interlaced="progressive" in name or "interlaced" in name)
     )
 
-    assert_renders_within(said, small, large, edge=EDGE)
+    assert_renders_within(estimate, small, large, edge=EDGE)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the limit and what is held are Linux's")
@@ -159,9 +159,9 @@ def test_developing_a_raw_fits_in_its_estimated_memory(edge: int, colours: int, 
     small.write_bytes(dng(colours=colours))
     pixels = random.Random(edge).randbytes(2 * colours * edge * edge)
     large.write_bytes(dng(colours=colours, size=(edge, edge), pixels=pixels))
-    said = edge * edge * each + large.stat().st_size
+    estimate = edge * edge * each + large.stat().st_size
 
-    assert_renders_within(said, small, large, edge=edge)
+    assert_renders_within(estimate, small, large, edge=edge)
 
 
 @pytest.mark.parametrize("kind", ["HEIF", "AVIF", "WEBP", "GIF", "BMP", "JPEG2000"])

@@ -24,7 +24,7 @@ def exif_of(data: bytes, kind: Format) -> tuple[int, datetime | None, bytes]:
 
 
 def when(first: list[Entry], *, at: int = 8) -> bytes:
-    """A TIFF whose first directory holds the entries, and behind it EXIF's with date and offset."""
+    """Return a TIFF with these entries in its first directory, followed by an EXIF directory with date and offset."""
     dates = [text(0x9003, b"2021:05:01 10:00:00"), text(0x9011, b"+02:00")]
     length = len(directory([*first, longs(0x8769, 0)], at))
     return (
@@ -67,12 +67,12 @@ def test_the_date_of_a_raw_without_exif_is_read_from_its_container(kind: Format,
 
 def test_the_jpeg_of_an_x3f_has_metadata_that_its_properties_lack() -> None:
     data = x3f()
-    jpeg, says = preview(), b"Exif\0\0" + when([text(270, b"By the sea")])
-    told = jpeg[:2] + b"\xff\xe1" + struct.pack(">H", len(says) + 2) + says + jpeg[2:]
+    jpeg, exif = preview(), b"Exif\0\0" + when([text(270, b"By the sea")])
+    described = jpeg[:2] + b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif + jpeg[2:]
 
     at, listed = data.index(jpeg), data.index(b"SECd")
-    moved = data[:at] + told + data[at + len(jpeg) : listed]
-    head, size = at - 28, len(told) + 28
+    moved = data[:at] + described + data[at + len(jpeg) : listed]
+    head, size = at - 28, len(described) + 28
     moved += b"SECd" + struct.pack("<4I", 0x00020000, 1, head, size) + b"IMAG" + struct.pack("<I", len(moved))
 
     found = recognise(moved).exif

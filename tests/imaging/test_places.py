@@ -88,7 +88,7 @@ SHIFTED = datetime(2011, 3, 4, 3, 6, 7, tzinfo=UTC)
 TURN = struct.pack("<H", 6)
 
 
-def says(place: str, *, offset: bool) -> Says:
+def metadata_in(place: str, *, offset: bool) -> Says:
     """Every value, in one place."""
     if place == "EXIF":
         offsets = (text_entry(0x9011, b"+02:00"),) if offset else ()
@@ -112,11 +112,11 @@ def packet(*, offset: bool) -> bytes:
 
 
 def read(kind: str, place: str, directory: Path, *, offset: bool) -> tuple[Header, str | None, datetime | None]:
-    header = recognise(FORMATS[kind](says(place, offset=offset)))
+    header = recognise(FORMATS[kind](metadata_in(place, offset=offset)))
     if place == "beside":
         (directory / "a.xmp").write_bytes(packet(offset=offset))
-    said = describe(header, path=str(directory / "a.bin"), sidecars=SidecarFiles())
-    return header, said.caption, said.taken_at
+    description = describe(header, path=str(directory / "a.bin"), sidecars=SidecarFiles())
+    return header, description.caption, description.taken_at
 
 
 @pytest.mark.parametrize("fact", FACTS)
@@ -144,13 +144,13 @@ def test_the_size_of_a_file_without_metadata_is_read(kind: str) -> None:
 
 
 def test_exif_is_read_from_a_text_of_a_png() -> None:
-    header = recognise(png(says("EXIF", offset=True), raw_profile=True))
+    header = recognise(png(metadata_in("EXIF", offset=True), raw_profile=True))
 
     assert (header.orientation, header.exif.taken_at, header.size) == (6, SHIFTED, (HEIGHT, WIDTH))
 
 
 def test_an_exif_item_is_read_from_the_meta_box() -> None:
-    header = recognise(heif(says("EXIF", offset=True), b"heic", in_meta=True))
+    header = recognise(heif(metadata_in("EXIF", offset=True), b"heic", in_meta=True))
 
     assert (header.orientation, header.exif.taken_at) == (6, SHIFTED)
 
@@ -164,7 +164,7 @@ def test_a_rotation_of_the_container_replaces_that_of_exif(exif: int, container:
 
 @pytest.mark.parametrize("pointer", [3, 4, 13])
 def test_an_exif_pointer_may_have_any_integer_type(pointer: int) -> None:
-    assert recognise(tiff_file(says("EXIF", offset=False), pointer=pointer)).exif.taken_at == LOCAL
+    assert recognise(tiff_file(metadata_in("EXIF", offset=False), pointer=pointer)).exif.taken_at == LOCAL
 
 
 FAR = {kind: write for kind, write in FORMATS.items() if kind not in ("JPEG", "MPO", "BMP", "PSD")}
@@ -174,7 +174,7 @@ FAR = {kind: write for kind, write in FORMATS.items() if kind not in ("JPEG", "M
 @pytest.mark.parametrize("kind", FAR)
 def test_metadata_behind_the_pixels_are_read_without_the_pixels(kind: str, remote: bool) -> None:
     place = "XMP" if kind == "GIF" else "EXIF"
-    what = says(place, offset=True)
+    what = metadata_in(place, offset=True)
     data = FORMATS[kind](Says(primary=what.primary, exif=what.exif, xmp=what.xmp, pixels=9 * 2**20))
     fetched: list[int] = []
 
@@ -195,7 +195,7 @@ def test_metadata_behind_the_pixels_are_read_without_the_pixels(kind: str, remot
 
 @pytest.mark.parametrize("kind", FORMATS)
 def test_a_truncated_file_is_read_up_to_its_end(kind: str) -> None:
-    data = FORMATS[kind](says("EXIF", offset=True))
+    data = FORMATS[kind](metadata_in("EXIF", offset=True))
 
     for end in range(40, len(data), 7):
         header = recognise(data[:end] + bytes(9))
@@ -206,19 +206,19 @@ def test_a_truncated_file_is_read_up_to_its_end(kind: str) -> None:
 def test_a_damaged_file_has_a_valid_date_or_none(data: st.DataObject) -> None:
     kind = data.draw(st.sampled_from(list(FORMATS)))
     place = data.draw(st.sampled_from(PLACES[:4]))
-    copy = bytearray(FORMATS[kind](says(place, offset=True)))
+    copy = bytearray(FORMATS[kind](metadata_in(place, offset=True)))
     for at, value in data.draw(st.lists(st.tuples(st.integers(16, len(copy) - 1), st.integers(0, 255)), max_size=6)):
         copy[at] = value
 
     try:
-        said = describe(recognise(bytes(copy)), path="a")
+        description = describe(recognise(bytes(copy)), path="a")
     except NotAnImage:
         return
-    assert said.taken_at is None or said.taken_at.tzinfo is not None
+    assert description.taken_at is None or description.taken_at.tzinfo is not None
 
 
 def test_metadata_of_a_picture_of_very_many_tiles_are_read() -> None:
-    what = says("EXIF", offset=True)
+    what = metadata_in("EXIF", offset=True)
 
     header = recognise(heif(what, b"heic", tiles=3000))
 

@@ -29,7 +29,7 @@ from tests.imaging.raws import (
 )
 
 SEEN = SIZE[::-1]
-# Of 255, on average over all channels and pixels; a sensor's reference is what its pixels were computed from.
+# Of 255, on average over all channels and pixels; a sensor is compared with its source picture.
 TOLERANCE = 2.0
 NIKON = (b"NIKON CORPORATION", b"NIKON D70")
 TURNS = {1: None, 3: Image.Transpose.ROTATE_180, 6: Image.Transpose.ROTATE_270, 8: Image.Transpose.ROTATE_90}

@@ -1,4 +1,4 @@
-"""The bill of an archive: its lines, its users' shares, and what a change would do to it."""
+"""The bill of an archive: its lines, the shares of users, and the effect of a change."""
 
 from dataclasses import replace
 from datetime import timedelta

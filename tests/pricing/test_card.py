@@ -1,4 +1,4 @@
-"""Price cards: what comes with imgctl, and how a wrong card is refused."""
+"""The packaged price cards, and errors of invalid cards."""
 
 from datetime import date
 from decimal import Decimal

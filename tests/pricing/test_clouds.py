@@ -1,4 +1,4 @@
-"""The cards of the other clouds: each estimate agrees to the cent with the arithmetic beside it."""
+"""The cards of the other clouds: each estimate matches the hand computation in its comment to the cent."""
 
 from collections.abc import Callable
 from datetime import date

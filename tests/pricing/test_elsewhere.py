@@ -1,4 +1,4 @@
-"""Moving to another provider: both bills and what the move costs, by arithmetic; and Azure's list as a card."""
+"""Moving to another provider: both bills and the cost of the move, computed by hand; a card from Azure's price list."""
 
 import json
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Tests of the profile `lesson`: its figures to the last digit, and the explanations of its errors."""
+"""Tests of the profile `lesson`: exact figures, and the explanations of its errors."""
 
 from dataclasses import replace
 from decimal import Decimal

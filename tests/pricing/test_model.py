@@ -58,7 +58,7 @@ def test_one_object_is_billed_by_tiers(stock_bytes: int, storage_class: str, exp
     at_once = min(stock_bytes, 50 * TIB)
     plan = replace(NOTHING, stock=1, sizes={"original": at_once}, originals=storage_class, stock_class=storage_class)
     if stock_bytes > at_once:
-        # A thousand equal objects instead of one that S3 would not take.
+        # A thousand equal objects instead of one beyond the S3 limit.
         plan = replace(plan, stock=1024, sizes={"original": stock_bytes // 1024})
 
     assert of(plan, Group.STORAGE) == expected

@@ -12,7 +12,7 @@ from imgctl.pricing.prices import Card
 
 SOURCE = Path(imgctl.__file__).parent
 THOUSANDTH = Decimal("0.001")
-# Pauses and the buckets of histograms also use quarters.
+# Pauses and histogram buckets also use quarters.
 CHANCE = {0.25, 0.025}
 MONEY = re.compile(r"\$\s?\d|\d\s?(?:USD|dollars?|cents?)\b", re.IGNORECASE)
 

@@ -1,4 +1,4 @@
-"""Programs that tests start as processes of their own: `python -m tests.run.parent NAME ARGUMENT…`."""
+"""Programs that tests start as separate processes: `python -m tests.run.parent NAME ARGUMENT…`."""
 
 import resource
 import signal

@@ -24,7 +24,7 @@ def fail(key: str) -> NoReturn:
 
 
 class Stubborn(Exception):
-    """Pickles, and cannot be built from its pickle."""
+    """An exception that can be pickled and not unpickled."""
 
     def __init__(self, one: int, two: int) -> None:
         super().__init__(f"{one} and {two}")
@@ -39,7 +39,7 @@ def return_a_lock(_: object) -> object:
 
 
 def double_or_die(order: tuple[int, int]) -> int:
-    """Twice the first number, unless the second is a signal to die by."""
+    """Twice the first number, unless the second is a signal, which the task sends itself."""
     number, deadly = order
     if deadly:
         os.kill(os.getpid(), deadly)
@@ -94,7 +94,7 @@ def is_in_main_thread(_: object) -> bool:
 
 
 def write_pid_and_hang(fifo: str) -> None:
-    """Write this process's id into the pipe, then wait for ever."""
+    """Write this process's id into the pipe, then wait forever."""
     Path(fifo).write_text(str(os.getpid()))
     threading.Event().wait()
 

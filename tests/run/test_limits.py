@@ -1,4 +1,4 @@
-"""Limits stop a task that takes too much, and not a large picture within them."""
+"""Limits stop a task that exceeds them, and not a large picture within them."""
 
 import signal
 import subprocess

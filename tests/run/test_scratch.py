@@ -1,4 +1,4 @@
-"""Temporary directories go with their process: at once when it ends, at the next run when it was killed."""
+"""Temporary directories are deleted when their process ends, or at the next run if it was killed."""
 
 import errno
 import os

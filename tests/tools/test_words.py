@@ -1,4 +1,4 @@
-"""Tests of the check of words: it finds names and phrases that the glossary replaces, and no others."""
+"""Tests of the check of words: it finds only names and phrases that the glossary replaces."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""A healthy archive to be damaged, and what an audit of it says, as plain tuples."""
+"""An intact archive to damage, and findings of its audit as plain tuples."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -30,12 +30,12 @@ OTHER_USER = UUID("7f0c6d5e-0000-4000-8000-000000000002")
 HOUR = timedelta(hours=1)
 AT_ONCE = AuditOrder(grace=timedelta(0))
 
-Said = tuple[Code, str]
+Summary = tuple[Code, str]
 
 
 @dataclass(slots=True, kw_only=True)
 class Photo:
-    """One image as it was written: its id, its keys by role, its original."""
+    """One image as written: its id, its keys by role, its original."""
 
     id: UUID
     keys: dict[str, str]
@@ -55,7 +55,7 @@ class Archive:
     photos: list[Photo] = field(default_factory=list)
 
     def add(self, count: int, *, user_id: UUID = USER, age: timedelta = timedelta(days=3)) -> list[Photo]:
-        """So many more healthy photos, a minute apart."""
+        """Add this many intact photos, a minute apart."""
         begin = datetime.now(UTC) - age
         new = [self._photo(begin + timedelta(minutes=number), user_id) for number in range(count)]
         recipe = digest(self.parts.settings.variants.recipe())
@@ -69,7 +69,7 @@ class Archive:
         return new
 
     def put(self, key: str, body: bytes) -> None:
-        """Write a blob; into a directory without the syncs that a test does not need."""
+        """Write a blob; in a directory without fsync, which tests don't need."""
         url = self.parts.settings.store.url
         if not url.startswith("file://"):
             self.parts.store.replace(key, body, content_type="image/jpeg")
@@ -82,7 +82,7 @@ class Archive:
         self.parts.store.delete([key])
 
     def set(self, photo: Photo, **values: object) -> None:
-        """Write columns of a row past every rule."""
+        """Write columns of a row without any check."""
         with self.parts.catalog.write() as connection:
             connection.execute(update(images).where(images.c.id == photo.id).values(**values))
 
@@ -122,8 +122,8 @@ def local(directory: Path, *, apart: bool = False) -> StoreSettings:
     )
 
 
-def said(findings: Iterable[Finding]) -> list[Said]:
-    """Codes and what they are about, sorted: the key, or the id where the row alone is meant."""
+def summary(findings: Iterable[Finding]) -> list[Summary]:
+    """Return each finding's code with its key, or its id if it has no key, sorted."""
     return sorted((one.code, one.key or str(one.id)) for one in findings)
 
 

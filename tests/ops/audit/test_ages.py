@@ -1,4 +1,4 @@
-"""Ages are judged by when we promised a row, whatever date its camera or its manifest wrote."""
+"""Ages are computed from the time of the promise, whatever the date in the photo or the manifest."""
 
 import shutil
 from datetime import UTC, datetime, timedelta
@@ -22,7 +22,7 @@ from tests.soak import rounds
 
 DATES = st.datetimes(datetime(1970, 1, 1), datetime(9999, 12, 30), timezones=st.just(UTC))  # noqa: DTZ001
 AGES = st.integers(0, 10**6).map(lambda seconds: timedelta(seconds=seconds))
-# How long a test may take between writing a row and looking at it.
+# The longest time of a test between writing a row and reading it.
 MARGIN = timedelta(minutes=10)
 
 
@@ -32,7 +32,7 @@ def archive(catalog: Catalog, tmp_path: Path) -> Archive:
 
 
 def dated(archive: Archive, at: datetime, *, age: timedelta, **values: object) -> Photo:
-    """A photo of this date, promised so long ago."""
+    """Add a photo of this date, promised `age` ago."""
     [photo] = archive.add(1)
     old, photo.id = photo.id, new_id(at)
     photo.keys = {role: key_of(photo.id, role, "jpg") for role in photo.keys}
@@ -67,14 +67,14 @@ def test_every_missing_original_older_than_the_grace_is_found(
             archive.delete(photo.original)
             lost[photo.original] = age
 
-        said = archive.audit(AuditOrder(grace=grace))
+        findings = archive.audit(AuditOrder(grace=grace))
 
         catalog.close()
-    found = {one.key for one in said if one.code is Code.MISSING_ORIGINAL}
+    found = {one.key for one in findings if one.code is Code.MISSING_ORIGINAL}
     assert {key for key, age in lost.items() if age >= grace} <= found
     assert not {key for key, age in lost.items() if age + MARGIN < grace} & found
     unlikely = {at for at, _ in photos if not is_likely(at)}
-    assert sum(one.code is Code.UNLIKELY_DATE for one in said) == len([at for at, _ in photos if at in unlikely])
+    assert sum(one.code is Code.UNLIKELY_DATE for one in findings) == len([at for at, _ in photos if at in unlikely])
 
 
 @pytest.mark.parametrize("year", [1970, 2020, 2099, 9998])
@@ -93,9 +93,9 @@ def test_a_row_is_stuck_by_the_age_of_its_promise_alone(archive: Archive, year: 
 @pytest.mark.parametrize("column", ["uploaded_at", "taken_at"])
 @pytest.mark.parametrize("status", [Status.READY, Status.UPLOADING])
 def test_a_row_with_a_future_date_is_found(archive: Archive, column: str, status: Status) -> None:
-    cannot_be = datetime.now(UTC) + timedelta(days=3)
-    photo = dated(archive, cannot_be if column == "uploaded_at" else datetime(2020, 1, 1, tzinfo=UTC), age=MARGIN)
-    archive.set(photo, status=status, **({"taken_at": cannot_be} if column == "taken_at" else {}))
+    future = datetime.now(UTC) + timedelta(days=3)
+    photo = dated(archive, future if column == "uploaded_at" else datetime(2020, 1, 1, tzinfo=UTC), age=MARGIN)
+    archive.set(photo, status=status, **({"taken_at": future} if column == "taken_at" else {}))
 
     found = [(one.code, one.id) for one in archive.audit(AT_ONCE) if column in one.detail]
 

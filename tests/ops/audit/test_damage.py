@@ -15,7 +15,7 @@ from imgctl.ops.audit.findings import Code
 from imgctl.ops.audit.order import AuditOrder
 from imgctl.store.catalog.engine import open_catalog
 from imgctl.store.catalog.schema import images
-from tests.ops.audit.archive import AT_ONCE, Archive, archive_of, local, said
+from tests.ops.audit.archive import AT_ONCE, Archive, archive_of, local, summary
 from tests.ops.audit.damages import DAMAGES
 from tests.parts.clouds import CloudServer
 from tests.parts.seaweed import S3Server
@@ -36,7 +36,7 @@ def embedded(template: Path, *, apart: bool) -> Iterator[Archive]:
 
 
 def damaged(archive: Archive, choices: list[tuple[int, int]]) -> list[tuple[Code, str]]:
-    """Damage a photo for each choice; what an audit must say, sorted."""
+    """Damage a photo for each choice; return the expected findings, sorted."""
     photos = archive.add(len(choices) + 2)
     expected = []
     for (number, seed), photo in zip(choices, photos, strict=False):
@@ -52,7 +52,7 @@ def test_an_audit_finds_exactly_the_damage(template: Path, *, choices: list[tupl
     with embedded(template, apart=apart) as archive:
         expected = damaged(archive, choices)
 
-        assert said(archive.audit(FULL)) == expected
+        assert summary(archive.audit(FULL)) == expected
 
 
 @settings(max_examples=rounds(2, 20), suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
@@ -69,7 +69,7 @@ def test_an_audit_finds_exactly_the_damage_on_servers(
     try:
         expected = damaged(archive, choices)
 
-        assert said(archive.audit(FULL)) == expected
+        assert summary(archive.audit(FULL)) == expected
     finally:
         catalog.close()
 
@@ -88,7 +88,7 @@ def test_an_audit_finds_exactly_the_damage_in_azure(
         try:
             expected = damaged(archive, choices)
 
-            assert said(archive.audit(FULL)) == expected
+            assert summary(archive.audit(FULL)) == expected
         finally:
             catalog.close()
 
@@ -97,8 +97,8 @@ def test_an_audit_finds_exactly_the_damage_in_azure(
 def test_each_damage_is_found_among_one_users_photos(template: Path, number: int) -> None:
     with embedded(template, apart=False) as archive:
         expected = damaged(archive, [(number, 1)])
-        # What no row of the user names is found by a listing only.
+        # Keys that no row of the user names are found only by a listing.
         beyond = {Code.ORPHAN_BLOB} | ({Code.UNKNOWN_KEY} if "swap" not in DAMAGES[number].__name__ else set())
         order = AuditOrder(chosen=archive.of_user(), grace=FULL.grace, classes=True, stale=True, deep=True)
 
-        assert said(archive.audit(order)) == [one for one in expected if one[0] not in beyond]
+        assert summary(archive.audit(order)) == [one for one in expected if one[0] not in beyond]

@@ -1,4 +1,4 @@
-"""Audits beyond the live listing: by an inventory report, by checksum within a budget, by what rows wait for."""
+"""Audits beyond the live listing: by inventory report, by checksum within a budget, by the wait of rows."""
 
 import base64
 import hashlib
@@ -15,7 +15,7 @@ from imgctl.ops.audit.findings import Code, Why
 from imgctl.ops.audit.order import AuditOrder, Tally
 from imgctl.store.catalog.engine import open_catalog
 from imgctl.store.catalog.upgrade import upgrade
-from tests.ops.audit.archive import AT_ONCE, HOUR, Archive, archive_of, local, said
+from tests.ops.audit.archive import AT_ONCE, HOUR, Archive, archive_of, local, summary
 from tests.parts.seaweed import S3Server
 from tests.store.aws.test_inventory import write_report
 
@@ -39,7 +39,7 @@ def test_audits_within_a_budget_check_every_original_in_turn(embedded: Archive) 
     found, hashed = [], 0
     for _ in range(3):
         tally = Tally()
-        found += said(embedded.audit(replace(AT_ONCE, deep=True, budget=budget), tally=tally))
+        found += summary(embedded.audit(replace(AT_ONCE, deep=True, budget=budget), tally=tally))
         hashed += tally.hashed
 
         assert 0 < tally.hashed <= budget
@@ -63,7 +63,7 @@ def test_originals_with_a_checksum_in_the_store_are_not_read(embedded: Archive, 
     archive = archive_of(embedded.parts.catalog, seaweed.settings(bucket))
     client = seaweed.client()
     for photo in embedded.photos:
-        # As a signed link for a direct upload has it put.
+        # As direct uploads by signed link put it.
         sha256 = base64.b64encode(hashlib.sha256(photo.body).digest()).decode()
         client.put_object(Bucket=bucket, Key=photo.original, Body=photo.body, ChecksumSHA256=sha256)
     tally = Tally()
@@ -93,8 +93,8 @@ def test_an_inventory_replaces_the_listing_and_findings_are_rechecked_in_the_sto
     archive.delete(newer.original)
     tally = Tally()
 
-    # What the report lacks and the store has is there; what went after the report, or came, is for the next one.
-    found = said(archive.audit(replace(AT_ONCE, inventory=str(manifest)), tally=tally))
+    # A blob missing in the report but in the store is no finding. Blobs deleted or added since are for the next report.
+    found = summary(archive.audit(replace(AT_ONCE, inventory=str(manifest)), tally=tally))
     assert found == [(Code.MISSING_ORIGINAL, lost.original)]
     assert (tally.lists, tally.rows) == (0, 6)
 
@@ -140,6 +140,6 @@ def test_a_wrong_storage_class_is_found_by_listing_and_by_user(embedded: Archive
         archive.set(photo, storage_class="DEEP_ARCHIVE")
     expected = sorted((Code.CLASS_DRIFT, photo.original) for photo in (noted, drifted))
 
-    assert said(archive.audit(replace(AT_ONCE, classes=True))) == expected
-    assert said(archive.audit(replace(AT_ONCE, classes=True, chosen=archive.of_user()))) == expected
-    assert said(archive.audit()) == []
+    assert summary(archive.audit(replace(AT_ONCE, classes=True))) == expected
+    assert summary(archive.audit(replace(AT_ONCE, classes=True, chosen=archive.of_user()))) == expected
+    assert summary(archive.audit()) == []

@@ -1,4 +1,4 @@
-"""Whatever else lies in the store, an audit ends, finds each foreign key under exactly its name, and harms none."""
+"""With any foreign keys in the store, an audit ends, finds each one under its exact name, and changes none."""
 
 import csv
 import json
@@ -38,9 +38,9 @@ from tests.soak import rounds
 
 WAYS = (AT_ONCE, replace(AT_ONCE, classes=True), replace(AT_ONCE, deep=True))
 OF_USER = replace(AT_ONCE, chosen=Chosen(scope=Scope(user_id=USER)))
-# Every audit that heads blobs one by one, or reads them.
+# The audits that HEAD blobs one by one, or read them.
 HEADING = (OF_USER, replace(OF_USER, classes=True), replace(OF_USER, deep=True))
-# Named one by one, for a random text seldom has them: what clients, consoles and mounts leave behind.
+# Listed because random texts seldom contain them: keys that clients, consoles and mounts leave behind.
 PECULIAR = (
     "2024/", "a//b", "/lead", "/", "//", "../up", "./dot", "x/..", "x/./y", "tab\there", "del\x7f", "cr\rx", "esc\x1bx",
     "nul\0x", "\ufffe", "\x85", " lead", "trail ", "a?b#c", "<&>\"'", "%2F+ %", "\U0010ffff" * 3, "d", "d/", "d/e",
@@ -51,7 +51,7 @@ SEGMENT = st.sampled_from(["", ".", "..", "a", "2024", "01", "%", "trash", "~"])
 KEYS = st.text(min_size=1, max_size=1024) | st.lists(SEGMENT, min_size=2, max_size=6).map("/".join)
 
 
-# What one component of a path may be on Linux, one or two of them.
+# One or two valid path components of Linux.
 NAMES = (
     st.lists(
         st.binary(min_size=1, max_size=40).filter(lambda name: not set(name) & {0, 47} and name not in (b".", b"..")),
@@ -69,13 +69,13 @@ PROPERTY = settings(
 
 
 def allowed(key: str) -> bool:
-    """Whether S3 takes this key (User Guide: 1 to 1,024 bytes of UTF-8) and it is not below what audits pass over."""
+    """Whether S3 accepts this key (User Guide: 1 to 1,024 bytes of UTF-8) and audits don't skip its prefix."""
     return 0 < len(key.encode(errors="replace")) <= 1024 and not key.startswith(("trash/", ".imgctl-check/"))
 
 
 @contextmanager
 def archive(template: Path, store: StoreSettings | None = None) -> Iterator[tuple[Archive, Path]]:
-    """Two healthy photos in a store, and a directory for whatever is written."""
+    """Two intact photos in a store, and a directory for files of the test."""
     with TemporaryDirectory() as place:
         directory = Path(place)
         shutil.copy(template, directory / "catalog.db")
@@ -86,14 +86,14 @@ def archive(template: Path, store: StoreSettings | None = None) -> Iterator[tupl
 
 
 def foreign(found: Archive, order: AuditOrder) -> list[str]:
-    """The keys that an audit calls unknown; it says nothing else."""
+    """Return the keys that an audit reports as unknown; it reports nothing else."""
     findings = found.audit(order)
     assert {one.code for one in findings} <= {Code.UNKNOWN_KEY}
     return sorted(one.key or "" for one in findings)
 
 
 def others(server: S3Server, bucket: str, keys: list[str]) -> list[str]:
-    """Put what the server takes, and say what it lists of it: SeaweedFS alters some names, both refuse some."""
+    """Put the keys that the server accepts and return those it lists: SeaweedFS alters some, both reject some."""
     client = server.client()
 
     def listed() -> set[str]:
@@ -128,7 +128,7 @@ def test_every_key_in_a_bucket_is_a_finding(moto_s3: S3Server, template: Path, k
 def test_every_key_that_seaweed_takes_is_a_finding(seaweed: S3Server, template: Path, keys: list[str]) -> None:
     bucket = seaweed.new_bucket()
     with archive(template, seaweed.settings(bucket)) as (found, _):
-        # It strips a slash at the front, and so may put a key where audits pass over it.
+        # SeaweedFS strips a leading slash, which may move a key to a prefix that audits skip.
         theirs = [key for key in others(seaweed, bucket, keys) if allowed(key)]
 
         assert keys != list(PECULIAR) or len(theirs) > len(PECULIAR) // 2
@@ -166,7 +166,7 @@ def test_every_name_in_a_directory_is_a_finding(template: Path, names: list[byte
 
 
 def assert_named_keys_are_findings(found: Archive, keys: list[str]) -> None:
-    """Rows that name foreign keys, as a variant's and as the original's, are findings, which a repair leaves alone."""
+    """Assert that rows which name foreign keys, as variant or original, are findings that a repair leaves alone."""
     for key, photo in zip(keys, found.add(len(keys)), strict=True):
         found.set(photo, thumb_key=key)
     for key, photo in zip(keys, found.add(len(keys)), strict=True):
@@ -216,9 +216,9 @@ def test_a_key_of_ours_with_a_trailing_slash_is_foreign(body: bytes, moto_s3: S3
         found.delete(lost)
         moto_s3.client().put_object(Bucket=bucket, Key=f"{lost}/", Body=body)
 
-        said = {(one.code, one.key) for one in found.audit()}
+        reported = {(one.code, one.key) for one in found.audit()}
 
-        assert said == {(Code.MISSING_VARIANT, lost), (Code.UNKNOWN_KEY, f"{lost}/")}
+        assert reported == {(Code.MISSING_VARIANT, lost), (Code.UNKNOWN_KEY, f"{lost}/")}
 
 
 def test_the_folder_marker_of_the_prefix_is_not_a_finding(moto_s3: S3Server, template: Path) -> None:
@@ -238,10 +238,10 @@ def test_a_folder_marker_does_not_hide_a_missing_variant(moto_s3: S3Server, temp
         for key in ("2024/", f"/{lost}", f"{lost}/", "a//b"):
             moto_s3.client().put_object(Bucket=bucket, Key=key, Body=b"x")
 
-        said = {(one.code, one.key) for one in found.audit()}
+        reported = {(one.code, one.key) for one in found.audit()}
 
-        assert (Code.MISSING_VARIANT, lost) in said
-        assert {key for code, key in said if code is Code.UNKNOWN_KEY} == {"2024/", f"/{lost}", f"{lost}/", "a//b"}
+        assert (Code.MISSING_VARIANT, lost) in reported
+        assert {key for code, key in reported if code is Code.UNKNOWN_KEY} == {"2024/", f"/{lost}", f"{lost}/", "a//b"}
 
 
 def test_foreign_keys_on_many_listing_pages_are_all_found(moto_s3: S3Server, template: Path) -> None:

@@ -35,7 +35,7 @@ def archive(tmp_path: Path) -> Iterator[Archive]:
 
 
 def some_findings(count: int) -> list[Finding]:
-    """Findings over forty days, every code among them, one of them hostile."""
+    """Findings over forty days with every code, one with hostile text."""
     found = []
     for number in range(count):
         at = THEN + timedelta(hours=number % 960)

@@ -1,4 +1,4 @@
-"""What every finding must bear: it reads back from its record, and refuses what is none."""
+"""Findings round-trip through their records, invalid records are refused, and results keep their order."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -44,11 +44,11 @@ def test_results_keep_the_order_of_tasks() -> None:
     def work(task: int) -> Iterator[list[int]]:
         yield from ([number, task] for number in range(10 - task))
 
-    said = list(in_order(iter(range(8)), work, at_once=3))
+    results = list(in_order(iter(range(8)), work, at_once=3))
     expected = [(task, [number, task]) for task in range(8) for number in range(10 - task)]
 
-    assert [one for one in said if one[1] is not None] == expected
-    assert [task for task, batch in said if batch is None] == list(range(8))
+    assert [one for one in results if one[1] is not None] == expected
+    assert [task for task, batch in results if batch is None] == list(range(8))
 
 
 def test_an_error_of_a_task_is_raised_after_the_results_before_it() -> None:
@@ -58,8 +58,8 @@ def test_an_error_of_a_task_is_raised_after_the_results_before_it() -> None:
             raise ValueError("broken")
 
     results = in_order(iter(range(8)), work, at_once=4)
-    heard = [next(results)[1] for _ in range(5)]
+    received = [next(results)[1] for _ in range(5)]
 
-    assert heard == [[0], None, [1], None, [2]]
+    assert received == [[0], None, [1], None, [2]]
     with pytest.raises(ValueError, match="broken"):
         next(results)

@@ -1,4 +1,4 @@
-"""However the archive is cut into pieces, nothing is lost between them and nothing seen twice."""
+"""An archive split into any segments is audited completely, each key once."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -19,7 +19,7 @@ from imgctl.ops.audit.segments import Segment, outside
 from imgctl.ops.rows import Chosen
 from imgctl.store.catalog.engine import Catalog
 from imgctl.store.catalog.lookups import Scope
-from tests.ops.audit.archive import AT_ONCE, Archive, archive_of, local, said
+from tests.ops.audit.archive import AT_ONCE, Archive, archive_of, local, summary
 from tests.parts.seaweed import S3Server
 from tests.soak import rounds
 
@@ -47,7 +47,7 @@ def test_every_key_is_in_exactly_one_segment(
 
 @pytest.fixture
 def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pieces of three rows, so that a few photos make many."""
+    """Segments of three rows, so that a few photos make many."""
     monkeypatch.setattr(segments, "ROWS", 3)
 
 
@@ -80,7 +80,7 @@ def test_segments_together_find_all_damage(archive: Archive) -> None:
     expected += [(Code.UNKNOWN_KEY, "aaa.txt"), (Code.UNKNOWN_KEY, "zzz.txt")]
     tally = Tally()
 
-    assert said(archive.audit(tally=tally)) == sorted(expected)
+    assert summary(archive.audit(tally=tally)) == sorted(expected)
     assert tally.rows == 19
 
 
@@ -92,7 +92,7 @@ def test_an_audit_of_some_days_finds_only_their_damage(archive: Archive) -> None
     middle = datetime.now(UTC) - timedelta(days=20)
 
     def audited(scope: Scope) -> list[tuple[Code, str]]:
-        return said(archive.audit(AuditOrder(chosen=Chosen(scope=scope), grace=AT_ONCE.grace)))
+        return summary(archive.audit(AuditOrder(chosen=Chosen(scope=scope), grace=AT_ONCE.grace)))
 
     assert audited(Scope(since=middle)) == [(Code.MISSING_ORIGINAL, new.original)]
     assert audited(Scope(until=middle)) == [(Code.MISSING_ORIGINAL, old.original)]
@@ -115,7 +115,7 @@ def test_a_stopped_audit_resumes_from_its_checkpoint(archive: Archive, tmp_path:
     assert [one.id for one in found] == ids
     assert found[:6] == first[:6]
     assert (tally.rows, tally.blobs, tally.findings) == (len(ids), 3 * len(ids), len(ids))
-    # Each finding is looked up again, but for those that the checkpoint has.
+    # Each finding is rechecked, except those in the checkpoint.
     assert tally.heads < 4 * len(ids)
     assert list(tmp_path.glob("state*")) == []
 

@@ -1,4 +1,4 @@
-"""A small archive of any state, and all that is in it."""
+"""A small archive in any state, and a snapshot of it."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -32,10 +32,10 @@ FUTURE = datetime.now(UTC) + timedelta(days=30)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sort:
-    """What a row is like: its status, recipe, variants without a key, without a blob and with an empty one.
+    """The state of a row: its status, recipe, and variants without a key, without a blob and with an empty one.
 
-    `cold`: the row says that its original is archived; `archived`: it is; `restored`: it is, and can be read.
-    `says_restored`: the row says so. `lapsed`: a run died over it.
+    `cold`: the row records its original as archived; `archived`: it is; `restored`: it is, and is readable.
+    `says_restored`: the row records it as restored. `lapsed`: a run died while it held the row.
     """
 
     status: Status = Status.READY
@@ -60,14 +60,14 @@ class Snapshot:
 
 
 def settings_for(catalog_url: str, store: StoreSettings) -> Settings:
-    """Settings that render in the test's own thread."""
+    """Settings that render in the thread of the test."""
     work = WorkSettings(scheduler="inline", lease=5.0)
     return Settings(catalog=CatalogSettings(url=catalog_url), store=store, work=work)
 
 
 @contextmanager
 def archive_of(settings: Settings, sorts: Sequence[Sort]) -> Iterator[tuple[Parts, list[Image]]]:
-    """An archive that has exactly these rows, and its parts."""
+    """Yield the parts and rows of an archive with exactly these rows."""
     with open_parts(settings) as parts:
         rows = [_image(number, sort) for number, sort in enumerate(sorts)]
         with parts.catalog.write() as connection:
@@ -80,14 +80,14 @@ def archive_of(settings: Settings, sorts: Sequence[Sort]) -> Iterator[tuple[Part
 
 
 def fill(parts: Parts, selection: Selection, *, limit: int | None = None) -> list[ImageOutcome]:
-    """Backfill to the end."""
+    """Run a backfill to its end."""
     order = BackfillOrder(selection=selection, lists_restores=parts.settings.store.url.startswith("file:"))
     with backfill(order, parts, stop=Stop(), anew=True) as filling:
         return list(filling.outcomes(limit=limit))
 
 
 def snapshot(parts: Parts) -> Snapshot:
-    """All that is there; of archived originals their class."""
+    """Return all rows and blobs; for archived originals their storage class."""
     cold = open_store(parts.settings.store)
     with parts.catalog.read() as connection:
         rows = {row.id: row for row in walk(connection)}

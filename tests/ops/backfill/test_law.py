@@ -1,4 +1,4 @@
-"""A backfill touches exactly the rows it should, once, and leaves everything else byte for byte."""
+"""A backfill changes exactly the selected rows, once, and leaves everything else byte for byte."""
 
 import shutil
 from collections import Counter
@@ -32,7 +32,7 @@ def _sorts(draw: st.DrawFn) -> Sort:
         missing=draw(_SOME),
         empty=draw(_SOME),
         archived=archived,
-        # What the row says and what is true may differ.
+        # The row may differ from the store.
         cold=draw(st.sampled_from([archived, archived, archived, not archived])),
         restored=archived and draw(st.booleans()),
         says_restored=False,
@@ -53,7 +53,7 @@ _SELECTIONS = st.builds(
 
 
 def _expected(row: Image, sort: Sort, selection: Selection) -> set[Variant]:
-    """The law, said once more and in other words."""
+    """The variants to build, computed independently of the code."""
     if sort.status is not Status.READY:
         return set()
     if selection.shard and int(row.id.hex[-7:], 16) % selection.shard.count + 1 != selection.shard.number:
@@ -95,15 +95,15 @@ def _check_row(before: Snapshot, after: Snapshot, row: Image, sort: Sort, built:
     if built:
         keys = {f"{one}_key": key_of(row.id, one, "jpg") for one in built}
         recipe = CURRENT if built == set(Variant) else old.recipe
-        told = {"attempts": 4, "forgiven": 2, "leased_until": None, "recipe": recipe, "height": 64}
-        old = replace(old, **keys, **told)  # type: ignore[arg-type]
+        built_values = {"attempts": 4, "forgiven": 2, "leased_until": None, "recipe": recipe, "height": 64}
+        old = replace(old, **keys, **built_values)  # type: ignore[arg-type]
     elif new.attempts != old.attempts:
-        # Taken back from a dead run, or tried because the row does not say that its original is archived.
+        # Claimed from a dead run, or tried because the row does not record its original as archived.
         assert (sort.lapsed and sort.status is Status.READY) or (tried and sort.archived and not sort.cold)
         old = replace(old, attempts=4, forgiven=2, leased_until=None)
-    # What the row says of its cold original may be made true on the way.
-    said = {"storage_class": new.storage_class, "restored_until": new.restored_until}
-    assert new == replace(old, **said)  # type: ignore[arg-type]
+    # The recorded storage class of a cold original may be corrected during the run.
+    storage = {"storage_class": new.storage_class, "restored_until": new.restored_until}
+    assert new == replace(old, **storage)  # type: ignore[arg-type]
     assert new.storage_class in (old.storage_class, "GLACIER" if sort.archived else "STANDARD")
     for variant in Variant:
         key = key_of(row.id, variant, "jpg")
@@ -114,7 +114,7 @@ def _check_row(before: Snapshot, after: Snapshot, row: Image, sort: Sort, built:
 
 
 def _keys(row: Image, after: Snapshot, before: Snapshot) -> list[str]:
-    """The keys that may hold something: those named, but for what was missing and not built."""
+    """The row's keys that have a blob."""
     named = [row.original_key, *(row.key(one) for one in Variant)]
     return [key for key in named if key and key in after.blobs]
 

@@ -1,4 +1,4 @@
-"""What may be deleted once a row names something else."""
+"""Variants that may be deleted when a row names others."""
 
 from hypothesis import given
 from hypothesis import strategies as st

@@ -1,4 +1,4 @@
-"""The page's own arithmetic against the model's, in Node: the same plan, the same cents."""
+"""The page, run in Node, computes the same cents as the model for the same plan."""
 
 import json
 import shutil
@@ -59,10 +59,10 @@ plans = st.builds(
 )
 
 
-def computed(asked: list[tuple[Plan, Profile]], *, name: str = NAME) -> list[dict[str, Json]]:
-    """What the page computes by one of its cards, in cents as text."""
+def computed(requested: list[tuple[Plan, Profile]], *, name: str = NAME) -> list[dict[str, Json]]:
+    """Return the results of the page with one of its cards, in cents as text."""
     given = []
-    for plan, profile in asked:
+    for plan, profile in requested:
         data = json.loads(page_data({NAME: CARD, name: CARDS[name]}, plan, profile=profile))
         given.append({"data": data, "name": name, "plan": data["plan"], "profile": profile.value})
     done = subprocess.run(
@@ -90,22 +90,22 @@ def cents(amount: Decimal) -> str:
 
 
 def test_each_preset_has_the_same_cents_in_both_profiles() -> None:
-    asked = [(preset.of(Plan()), profile) for preset in PRESETS for profile in Profile]
+    requested = [(preset.of(Plan()), profile) for preset in PRESETS for profile in Profile]
 
-    assert computed(asked) == [expected(model(CARD, plan, profile=profile)) for plan, profile in asked]
+    assert computed(requested) == [expected(model(CARD, plan, profile=profile)) for plan, profile in requested]
 
 
 def test_months_beyond_a_year_and_a_late_archive_have_the_same_cents() -> None:
     plan = Plan(months=36, originals="DEEP_ARCHIVE", archive_after_days=90, tags=2, audits=4, stock=10_000_000)
-    asked = [(plan, Profile.AWS), (replace(plan, sizes={"original": LESSON_SIZES["original"]}), Profile.AWS)]
+    requested = [(plan, Profile.AWS), (replace(plan, sizes={"original": LESSON_SIZES["original"]}), Profile.AWS)]
 
-    assert computed(asked) == [expected(model(CARD, plan, profile=profile)) for plan, profile in asked]
+    assert computed(requested) == [expected(model(CARD, plan, profile=profile)) for plan, profile in requested]
 
 
 @settings(max_examples=4)
 @given(st.lists(st.tuples(plans, st.sampled_from(Profile)), min_size=5, max_size=15))
-def test_any_plan_has_the_same_cents(asked: list[tuple[Plan, Profile]]) -> None:
-    assert computed(asked) == [expected(model(CARD, plan, profile=profile)) for plan, profile in asked]
+def test_any_plan_has_the_same_cents(requested: list[tuple[Plan, Profile]]) -> None:
+    assert computed(requested) == [expected(model(CARD, plan, profile=profile)) for plan, profile in requested]
 
 
 @pytest.mark.parametrize("name", CARDS)
@@ -116,10 +116,12 @@ def test_each_provider_has_the_same_cents(name: str) -> None:
         for wanted in ("STANDARD", "STANDARD_IA", "GLACIER_IR", "DEEP_ARCHIVE")
         for cdn in (True, False)
     ]
-    # What the plan starts in is the card's own first month.
-    asked = [(replace(plan, start=CARD.as_of), profile) for plan in plans for profile in Profile]
+    # Every plan starts in the month of the AWS card.
+    requested = [(replace(plan, start=CARD.as_of), profile) for plan in plans for profile in Profile]
 
-    assert computed(asked, name=name) == [expected(model(card, plan, profile=profile)) for plan, profile in asked]
+    assert computed(requested, name=name) == [
+        expected(model(card, plan, profile=profile)) for plan, profile in requested
+    ]
 
 
 @pytest.mark.parametrize("wanted", ["STANDARD", "GLACIER"])
@@ -136,7 +138,7 @@ def test_each_provider_has_the_bill_of_a_move_to_it(name: str, cdn: bool, wanted
         uploads_per_day=0, sizes={**sizes, "original": 3_000_000}, originals=like(wanted, card), stock=photos,
         stock_class=like(wanted, card), months=1, start=CARD.as_of, cdn=cdn,
     )  # fmt: skip
-    # October has 31 days; views of the page are those of uploads.
+    # October has 31 days; the page counts views per upload.
     viewed = replace(still, uploads_per_day=100_000, views_per_upload=Decimal(10))
 
     [kept, seen] = computed([(still, Profile.AWS), (viewed, Profile.AWS)], name=name)
@@ -158,11 +160,11 @@ def test_each_provider_has_the_bill_of_a_move_to_it(name: str, cdn: bool, wanted
 
 
 def test_the_page_lists_the_limits_of_each_provider() -> None:
-    told = json.loads(page_data(CARDS, Plan()))["cards"]
+    cards = json.loads(page_data(CARDS, Plan()))["cards"]
 
-    assert {name: tuple(card["lacks"]) for name, card in told.items()} == {n: lacks(c) for n, c in CARDS.items()}
-    assert told["r2"]["like"]["GLACIER"] == "STANDARD"
-    assert told["gs-us-central1"]["like"]["GLACIER"] == "ARCHIVE"
+    assert {name: tuple(card["lacks"]) for name, card in cards.items()} == {n: lacks(c) for n, c in CARDS.items()}
+    assert cards["r2"]["like"]["GLACIER"] == "STANDARD"
+    assert cards["gs-us-central1"]["like"]["GLACIER"] == "ARCHIVE"
 
 
 def test_the_page_shows_money_as_the_command_does() -> None:

@@ -29,7 +29,7 @@ Row = dict[str, object]
 
 
 def row(number: int, *, days: float, user: int = 1, size: int | None = 3 * MB, **more: object) -> Row:
-    """An image so many days old, ready, with all variants unless said otherwise."""
+    """Values of an image this many days old, by default ready and with all variants."""
     at = datetime.now(UTC) - timedelta(days=days)
     values: Row = {
         "id": new_id(at),
@@ -68,15 +68,15 @@ def stocked(catalog: Catalog) -> Catalog:
 
 @pytest.fixture
 def statements(stocked: Catalog) -> Iterator[list[str]]:
-    """What is asked of the table from here on."""
-    asked: list[str] = []
+    """The statements on the table of images from here on."""
+    executed: list[str] = []
 
     def keep(*given: object) -> None:
         if "images" in str(given[2]):
-            asked.append(str(given[2]))
+            executed.append(str(given[2]))
 
     event.listen(stocked.engine, "before_cursor_execute", keep)
-    yield asked
+    yield executed
     event.remove(stocked.engine, "before_cursor_execute", keep)
 
 
@@ -147,7 +147,7 @@ def test_an_empty_catalog_costs_nothing(catalog: Catalog) -> None:
 def test_growth_is_computed_from_the_last_30_days(stocked: Catalog) -> None:
     bill = actual(CARD, survey(stocked, CARD, Question()), By.CLASS)
 
-    # Two photos and of four fifths of the class's photos a medium: 2 originals, 2 thumb, 1 medium and 2 full are put.
+    # Two photos, four fifths of them with a medium: 2 originals, 2 thumb, 1 medium and 2 full are put.
     assert bill.growth.photos == 2
     assert 0 < bill.growth.monthly < bill.total
     assert bill.growth.requests[0].quantity == 7
@@ -164,7 +164,7 @@ def test_a_proposal_is_priced_on_the_archives_own_ages(stocked: Catalog) -> None
     change = Change(move=parse_move("older-than=90d,to=glacier_ir"))
     answer = propose(stocked, CARD, Settings(), Proposal(change=change, scope=Scope()))
 
-    # One of 3 MB and the one of no size: the one below 128 KiB and the archived one stay.
+    # The one of 3 MB and the one without a size move; the one below 128 KiB and the archived one don't.
     assert answer.result.once[0].quantity == 2
     assert any("20 views a month" in one for one in answer.assumptions)
 

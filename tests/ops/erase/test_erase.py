@@ -1,4 +1,4 @@
-"""Whatever state an archive is in, whoever works on it and whenever it is killed: an erased user leaves nothing behind."""
+"""An erasure leaves nothing of a user, in any state of the archive, beside other runs, and after a kill."""
 
 import random
 from collections.abc import Callable, Iterator
@@ -63,7 +63,7 @@ def parts(catalog: Catalog, settings: StoreSettings) -> Iterator[Parts]:
 
 
 def erased(parts: Parts, **order: object) -> dict[Fate, int]:
-    """How many images ended how."""
+    """Erase the user and count the fates."""
     wanted = EraseOrder(user_id=MINE, secret=SECRET, grace_seconds=0.0, concurrency=4, **order)  # type: ignore[arg-type]
     counts: dict[Fate, int] = {}
     for one in erase(parts, wanted, stop=Event()):
@@ -72,7 +72,7 @@ def erased(parts: Parts, **order: object) -> dict[Fate, int]:
 
 
 def contents(store: BlobStore) -> dict[str, int]:
-    """Every version of everything, with its size."""
+    """Every version of every blob, with its size."""
     return {one.name: one.size for one in store.remnants([""])}
 
 
@@ -98,7 +98,7 @@ def variants(image_id: UUID) -> list[str]:
 
 
 def grow(parts: Parts, user_id: UUID, number: int, rng: random.Random) -> None:
-    """One image in a state drawn at random, with what such an image may leave in a store."""
+    """Add one image in a random state, with the blobs that it may have."""
     row, store = promised(parts, user_id, number), parts.store
     state = rng.choice(["promised", "uploading", "processing", "claimed", "ready", "building", "archived", "failed"])
     if state != "promised":
@@ -228,7 +228,7 @@ def test_an_image_in_two_receipts_counts_once(parts: Parts, tmp_path: Path, monk
     assert {one.fate for one in erase(parts, order, stop=Event())} == {Fate.ERASED}
     for file in again.receipts:
         write_receipt(parts, order, file, stop=Event())
-    # What one chunk names, another one does, too.
+    # Pages of one row: both pages name the same images.
     monkeypatch.setattr("imgctl.ops.erase.subject.PAGE_ROWS", 1)
 
     fates = [one.fate for one in erase(parts, again, stop=Event())]
@@ -239,7 +239,7 @@ def test_an_image_in_two_receipts_counts_once(parts: Parts, tmp_path: Path, monk
 
 
 class Killed(BaseException):
-    """Stands for a kill: nothing after it runs."""
+    """Simulates a kill: no code after it runs."""
 
 
 @pytest.mark.parametrize("seed", range(rounds(2, 50)))
@@ -255,14 +255,14 @@ def test_a_killed_erasure_is_completed_by_the_same_command(
     left = rng.randrange(24)
 
     def counted(method: Callable[..., object]) -> Callable[..., object]:
-        def asked(*arguments: object, **named: object) -> object:
+        def counting(*arguments: object, **named: object) -> object:
             nonlocal left
             left -= 1
             if left < 0:
                 raise Killed
             return method(*arguments, **named)
 
-        return asked
+        return counting
 
     with monkeypatch.context() as patched:
         for name in ("remnants", "purge"):

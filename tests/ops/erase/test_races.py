@@ -1,4 +1,4 @@
-"""Whoever holds a row while its image is erased loses it, and leaves nothing in the store: real runs of each kind."""
+"""A run of any kind that holds a row while its image is erased loses it and leaves no blob."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
@@ -103,7 +103,7 @@ RACERS: dict[str, tuple[Racer, str, tuple[Racer, ...], str]] = {
     "backfill": (fill, "replace", (upload, work), "lost"),
     "transition": (move, "move", (upload, work), "left_out"),
 }
-"""What races, the call of its store that decides, what there must be before, and what it says of the image it lost."""
+"""The racing run, the store call at which the erasure starts, the runs before, and the fate of the lost image."""
 
 
 def other_of(parts: Parts) -> Image:
@@ -114,8 +114,8 @@ def other_of(parts: Parts) -> Image:
 
 
 class Race:
-    """Erases the user when the racer first makes a call for him of its store, and lets the call through after that;
-    `amid`: once the erasure has listed what there is, before it deletes that. `counts` are the fates that it told.
+    """Erases the user at the racer's first store call for them, then lets the call through;
+    `amid`: lets it through after the erasure has listed the blobs, before it deletes them. `counts` are its fates.
     """
 
     def __init__(self, parts: Parts, patched: pytest.MonkeyPatch, method: str, *, amid: bool) -> None:
@@ -154,12 +154,12 @@ class Race:
         with self._patched.context() as patched:
             patched.setattr(self._kind, "purge", purged)
             self.counts = erased(self._parts, wait_seconds=0.0)
-        # Of an image that was only promised there is nothing to delete.
+        # An image that was only promised has no blob to delete.
         return answers[0] if answers else call()
 
 
-def left_of_him(parts: Parts) -> set[str]:
-    """What the store has that is not the other user's."""
+def left_of_user(parts: Parts) -> set[str]:
+    """The keys in the store that are not the other user's."""
     other = str(other_of(parts).id)
     return {key for key in contents(parts.store) if other not in key and not key.startswith(PROBES)}
 
@@ -176,13 +176,13 @@ def test_a_run_that_holds_an_erased_row_loses_it_and_leaves_no_blob(
 
     with monkeypatch.context() as patched:
         race = Race(parts, patched, method, amid=amid)
-        told = racer(parts, tmp_path)
+        fates = racer(parts, tmp_path)
 
     assert race.counts in ({Fate.ERASED: 1}, {Fate.WAITING: 1})
-    assert told[-1] == lost
-    assert left_of_him(parts) == set()
+    assert fates[-1] == lost
+    assert left_of_user(parts) == set()
     assert set(erased(parts)) <= {Fate.ERASED}
-    assert left_of_him(parts) == set()
+    assert left_of_user(parts) == set()
 
 
 def test_a_blob_undeleted_during_its_erasure_is_deleted(
@@ -197,7 +197,7 @@ def test_a_blob_undeleted_during_its_erasure_is_deleted(
     carry(parts.store, found, trash_key(key, found.modified_at.date()), certain=lambda: True)
 
     def copied_late(store: BlobStore, source: str, target: str, **_: object) -> None:
-        """A server that had read the source before the erasure, and is done after it."""
+        """A server that reads the source before the erasure and writes the copy after it."""
         body = store.get(source)
         assert erased(parts) == {Fate.ERASED: 1}
         store.replace(target, body, content_type="image/jpeg")
@@ -207,13 +207,13 @@ def test_a_blob_undeleted_during_its_erasure_is_deleted(
         (one,) = undelete(parts, None, apply=True, stop=Event())
 
     assert (one.fate, one.detail) == (RepairFate.LEFT, "its image was erased")
-    assert left_of_him(parts) == set()
+    assert left_of_user(parts) == set()
 
 
 def test_no_hold_is_placed_while_images_leave_the_catalog(
     tmp_path: Path, postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It would be in force, and the rows gone: a hold comes before an erasure or after it."""
+    """A hold placed meanwhile would be in force with its rows gone: it comes before an erasure or after it."""
     settings = Settings(catalog=CatalogSettings(url=postgres_url), store=StoreSettings(url=f"file://{tmp_path}/blobs"))
     with closing(open_catalog(postgres_url)) as catalog:
         parts = Parts(settings=settings, catalog=catalog, store=open_store(settings.store))

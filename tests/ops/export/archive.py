@@ -1,4 +1,4 @@
-"""A user's images for the tests of exports: rows of any name, caption and date, and an empty archive to give them back to."""
+"""A user's images for export tests: rows of any name, caption and date, and an empty archive to upload them to."""
 
 import shutil
 from collections.abc import Iterable
@@ -29,7 +29,7 @@ NOON = datetime(2024, 5, 17, 12, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kept:
-    """What a catalog says of a picture."""
+    """Columns of an image in the catalog."""
 
     name: str | None = None
     caption: str | None = None
@@ -50,7 +50,7 @@ def settings_in(place: Path, template: Path, store: StoreSettings | None = None)
 
 
 def fill(parts: Parts, kept: Iterable[Kept], *, user: UUID = USER, first: int = 0) -> None:
-    """Rows and their originals: small JPEGs, each another."""
+    """Add rows and their originals: small JPEGs, all different."""
     for number, one in enumerate(kept, first):
         image_id, data = new_id(one.uploaded_at), photo(number)
         row = NewImage(
@@ -76,12 +76,12 @@ def fill(parts: Parts, kept: Iterable[Kept], *, user: UUID = USER, first: int = 
 
 
 def given_back(settings: Settings, source: Path | None = None, *, manifest: Path | None = None) -> list[FileOutcome]:
-    """Upload what an export wrote, a bag or what one of its tables names."""
+    """Upload an exported bag, or the files in one of its tables."""
     store = open_store(settings.store)
     selection, order = Selection(paths=(str(source),), user_id=USER), UploadOrder()
     if manifest is not None:
         selection = Selection(manifest=str(manifest))
-    told: list[str] = []
+    reports: list[str] = []
     with uploading(
         settings,
         selection,
@@ -89,7 +89,7 @@ def given_back(settings: Settings, source: Path | None = None, *, manifest: Path
         store=store,
         journal=None,
         stop=Event(),
-        report=told.append,
+        report=reports.append,
     ) as outcomes:
         return list(outcomes)
 
@@ -100,8 +100,8 @@ def images_of(settings: Settings, user: UUID = USER) -> list[Image]:
         return [image for image in walk(connection) if image.user_id == user]
 
 
-def said(images: Iterable[Image]) -> set[tuple[object, ...]]:
-    """What must come back: hashes, captions, dates and names."""
+def values_of(images: Iterable[Image]) -> set[tuple[object, ...]]:
+    """The values that must round-trip: hashes, captions, dates and names."""
     return {
         (one.sha256, one.caption, one.taken_at, one.uploaded_at, one.name, one.bytes, one.content_type)
         for one in images

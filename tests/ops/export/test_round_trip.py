@@ -1,4 +1,4 @@
-"""What is exported is a bag by the library's own validator, and uploaded again it is what it was."""
+"""An export is a valid bag by the library's validator, and uploading it gives the same images."""
 
 import csv
 import logging
@@ -24,7 +24,7 @@ from imgctl.ops.ingest import outcome as ingest
 from imgctl.ops.ingest.original import file_name
 from imgctl.ops.parts import Parts, open_parts
 from imgctl.store.catalog.reservations import confirm
-from tests.ops.export.archive import NOON, OTHER, USER, Kept, fill, given_back, images_of, said, settings_in
+from tests.ops.export.archive import NOON, OTHER, USER, Kept, fill, given_back, images_of, settings_in, values_of
 from tests.soak import rounds
 from tests.whole.conftest import photo
 
@@ -57,7 +57,7 @@ def exported(parts: Parts, out: Path, **order: object) -> ExportJob:
 
 
 def validated(out: Path, place: Path) -> bagit.Bag:
-    """The bag, judged by the Library of Congress's validator; a ZIP file is unpacked first."""
+    """Return the bag, validated by the Library of Congress's tool; a ZIP file is unpacked first."""
     if out.suffix == ".zip":
         with ZipFile(out) as archive:
             assert archive.testzip() is None
@@ -91,7 +91,7 @@ def test_a_bag_is_valid_and_round_trips(template: Path, kept: list[Kept], kind: 
     paths = list(bag.payload_files())
     assert len({folded(path) for path in paths}) == len(paths) == len(kept)
     assert [one.fate for one in outcomes] == [ingest.Fate.UPLOADED] * len(kept), outcomes
-    assert said(images_of(there)) == said(images_of(here))
+    assert values_of(images_of(there)) == values_of(images_of(here))
     shutil.rmtree(place)
 
 
@@ -197,7 +197,7 @@ def test_tables_of_a_bag_contain_no_formula_and_round_trip(template: Path, tmp_p
     assert not [cell for table in tables for line in table for cell in line if cell.startswith(tuple("=+-@\t\r\n"))]
     assert {one.fate for one in outcomes} == {ingest.Fate.UPLOADED}
     whole = [one for one in images_of(here) if one.status is not Status.UPLOADING]
-    assert said(images_of(there)) == said(whole)
+    assert values_of(images_of(there)) == values_of(whole)
 
 
 def test_a_line_with_a_path_outside_the_bag_is_refused(template: Path, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ AT = datetime(2024, 5, 17, 12, 0, 2, tzinfo=UTC)
 
 def test_members_beyond_four_gibibytes_are_found(tmp_path: Path) -> None:
     sink = ZipSink(tmp_path / "large.zip")
-    # A hole: nothing is written of it.
+    # A sparse file: the hole takes no disk space.
     sink.begin(5 * 2**30)
     members = [
         Member(path=f"data/{n}.jpg", written=sink.put(f"data/{n}.jpg", [b"a" * n], content_type="", at=AT), at=AT)
@@ -37,13 +37,13 @@ def test_a_zip_of_more_than_65535_members_is_read(tmp_path: Path) -> None:
     sink, count = ZipSink(tmp_path / "many.zip"), rounds(66_000, 200_000)
     sink.begin(0)
     one = sink.put("data/one", [b"one"], content_type="", at=AT)
-    # The directory alone tells how many there are; here all are the same bytes.
+    # The number of members comes from the directory alone; here all share the same bytes.
     sink.finish(Member(path="data/one", written=one, at=AT) for _ in range(count))
     sink.close()
 
     with ZipFile(tmp_path / "many.zip") as archive:
         assert len(archive.infolist()) == count
-        # Newer Pythons read none of those that share their bytes.
+        # Newer Pythons refuse to read members that share bytes.
         last = archive.infolist()[-1]
         assert (last.header_offset, last.file_size, last.CRC) == (one.start, 3, zlib.crc32(b"one"))
 

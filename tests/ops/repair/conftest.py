@@ -1,4 +1,4 @@
-"""Archives to damage: a catalog and a store with whole photos, embedded and on servers."""
+"""Archives to damage: a catalog and a store with intact photos, embedded and on servers."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ from tests.whole.conftest import photo
 from tests.whole.deployment import USER
 
 JPEG = "image/jpeg"
-# Long enough ago that nothing of it is in flight.
+# Old enough that nothing is in flight.
 THEN = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
@@ -46,12 +46,12 @@ def rendered(number: int) -> Rendered:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Archive:
-    """A catalog and a store, and what is done to them in tests."""
+    """A catalog and a store, with the operations of the tests."""
 
     parts: Parts
 
     def promised(self, number: int, *, put: bool = True) -> Image:
-        """A photo whose row is `uploading`, its bytes there or not."""
+        """Add a photo whose row is `uploading`, with or without its bytes."""
         data, one = photo(number), new_id(THEN + timedelta(seconds=number))
         row = NewImage(
             id=one,
@@ -71,14 +71,14 @@ class Archive:
         return self.row(one)
 
     def processing(self, number: int) -> Image:
-        """A photo that waits for its variants."""
+        """Add a photo that waits for its variants."""
         image = self.promised(number)
         with self.parts.catalog.write() as connection:
             confirm(connection, [image.id])
         return self.row(image.id)
 
     def ready(self, number: int) -> Image:
-        """A photo that is whole."""
+        """Add an intact photo."""
         image = self.processing(number)
         keys = {one.variant: key_of(image.id, one.variant, one.extension) for one in rendered(number).variants}
         for one in rendered(number).variants:
@@ -97,7 +97,7 @@ class Archive:
         return self.row(image.id)
 
     def orphan(self, number: int) -> str:
-        """The key of a blob that no row names."""
+        """Add a blob that no row names; return its key."""
         key = key_of(new_id(THEN + timedelta(seconds=number)), ORIGINAL, "jpg")
         self.parts.store.create(key, photo(number), content_type=JPEG)
         return key
@@ -111,7 +111,7 @@ class Archive:
             return walk(connection)
 
     def write(self, image: Image, **values: object) -> Image:
-        """Change a row behind everybody's back."""
+        """Change a row without any check."""
         with self.parts.catalog.write() as connection:
             connection.execute(update(images).where(images.c.id == image.id).values(**values))
             return by_ids(connection, [image.id])[image.id]
@@ -122,13 +122,13 @@ class Archive:
         return {blob.key: store.get(blob.key) for blob in store.scan()}
 
     def audit(self, *, classes: bool = False) -> list[Finding]:
-        """What is wrong, nothing of it in flight."""
+        """Return the findings, without a grace period."""
         order = AuditOrder(grace=timedelta(0), stuck_after=timedelta(0), classes=classes)
         with Stop() as stop:
             return list(audit(self.parts, order, tally=Tally(), stop=stop))
 
     def repair(self, findings: list[Finding] | None = None, **order: object) -> list[Outcome]:
-        """Mend what a fresh audit (or these findings) say."""
+        """Repair the findings of a new audit, or these."""
         found = self.audit() if findings is None else findings
         wanted = RepairOrder(**{"apply": True, "orphan_age_seconds": 0.0, **order})  # type: ignore[arg-type]
         with Stop() as stop:

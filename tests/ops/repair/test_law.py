@@ -1,4 +1,4 @@
-"""Any damage: a repair mends what can be mended, leaves the rest as it is, and never touches what was whole."""
+"""With any damage, a repair fixes all it can, leaves the rest, and changes nothing intact."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -20,7 +20,7 @@ from tests.ops.repair.conftest import JPEG, Archive
 from tests.soak import rounds
 
 Damage = Callable[[Archive, Image], object]
-# What no repair can bring back, and what waits for a worker afterwards.
+# Findings that no repair can fix, and those that wait for a worker afterwards.
 LEFT = {Code.MISSING_ORIGINAL, Code.EMPTY_BLOB, Code.SIZE_MISMATCH, Code.FAILED, Code.STUCK_PROCESSING}
 
 
@@ -84,7 +84,7 @@ def test_a_repair_repairs_reparable_damage_and_nothing_else(template: bytes, dam
 
         assert {one.code for one in left} <= LEFT
         assert {one.code for one in left if _status(archive, one.id) is Status.READY} <= {Code.SIZE_MISMATCH}
-        # A row that was whole is the same, and so is every blob but for the orphans, which are in the trash.
+        # Intact rows are unchanged, and so are all blobs except the orphans, which are in the trash.
         after = {row.id: row for row in archive.rows()}
         assert {one: after[one] for one in _whole(images, damages)} == {
             one: rows[one] for one in _whole(images, damages)

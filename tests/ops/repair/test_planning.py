@@ -1,4 +1,4 @@
-"""Repairs as plans: written down, looked at, applied, and refused where something drifted."""
+"""Repairs as plans: written, applied, and refused where a row has changed since."""
 
 from pathlib import Path
 from threading import Event

@@ -1,4 +1,4 @@
-"""What repair does about each finding, and what it leaves alone."""
+"""The repair of each finding, and the cases that it leaves alone."""
 
 from datetime import UTC, datetime, timedelta
 from threading import Event
@@ -23,7 +23,7 @@ def fates(outcomes: list[Outcome]) -> set[tuple[Code, Do, Fate]]:
 
 
 def damage(archive: Archive) -> None:
-    """One of everything that repair can mend."""
+    """One case of all damage that a repair can fix."""
     store = archive.parts.store
     archive.promised(0, put=False)
     archive.promised(1)
@@ -56,7 +56,7 @@ def test_an_audit_after_a_repair_finds_only_irreparable_damage(either: Archive) 
     either.repair(delete_orphans=True)
 
     left = {(one.code, one.role) for one in either.audit()}
-    # Rows in the queue wait for a worker; their broken variants are gone from them until it comes.
+    # Queued rows wait for a worker; until then they don't name their broken variants.
     assert left == {
         (Code.MISSING_ORIGINAL, "original"),
         (Code.FAILED, None),

@@ -1,4 +1,4 @@
-"""Orphans: few and old ones go to the trash, and all of it comes back."""
+"""Orphans, if few and old, move to the trash, and undelete restores them all."""
 
 from datetime import UTC, datetime
 

@@ -1,4 +1,4 @@
-"""What a restore makes of answers that no server of the tests gives, and what it leaves."""
+"""Restores with responses that no test server returns, and originals that are left out."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -54,7 +54,7 @@ def _parts(catalog: Catalog, store: S3Store) -> Parts:
     return Parts(settings=Settings(), catalog=catalog, store=store)
 
 
-def _ask(catalog: Catalog, cold: S3Store, images: list[Image], order: RestoreOrder) -> list[Outcome]:
+def _request(catalog: Catalog, cold: S3Store, images: list[Image], order: RestoreOrder) -> list[Outcome]:
     return list(request([images], order, parts=_parts(catalog, cold), stop=Event()))
 
 
@@ -67,7 +67,7 @@ def test_a_restore_requested_by_another_client_is_reported_as_restoring(
     stubber.add_client_error("restore_object", service_error_code="RestoreAlreadyInProgress", http_status_code=409)
     _head(stubber, image, restore=UNDER_WAY)
 
-    (outcome,) = _ask(catalog, cold, [image], RestoreOrder(concurrency=1))
+    (outcome,) = _request(catalog, cold, [image], RestoreOrder(concurrency=1))
 
     assert outcome.fate is Fate.RESTORING
     stubber.assert_no_pending_responses()
@@ -78,14 +78,14 @@ def test_a_tier_without_capacity_ends_the_run_with_a_hint(catalog: Catalog, stub
     images = _rows(catalog, queued(catalog, 3))
     for image in images:
         _head(stubber, image)
-    # The next one may be asked for before the first answer is heard.
+    # The next request may be sent before the first response arrives.
     for _ in images:
         stubber.add_client_error(
             "restore_object", service_error_code="GlacierExpeditedRetrievalNotAvailable", http_status_code=503
         )
 
     with pytest.raises(StoreUnavailable) as raised:
-        _ask(catalog, cold, images, RestoreOrder(concurrency=1, tier=Tier.EXPEDITED))
+        _request(catalog, cold, images, RestoreOrder(concurrency=1, tier=Tier.EXPEDITED))
 
     assert "no capacity for expedited" in raised.value.line
     assert "--tier standard" in raised.value.line
@@ -98,7 +98,7 @@ def test_an_original_changed_since_its_plan_is_not_restored(catalog: Catalog, st
     _head(stubber, second)
     order = RestoreOrder(concurrency=1, etags={first.id: "e0", second.id: "e1"}, held=frozenset({second.id}))
 
-    outcomes = _ask(catalog, cold, [first, second], order)
+    outcomes = _request(catalog, cold, [first, second], order)
 
     assert [one.fate for one in outcomes] == [Fate.CHANGED, Fate.CHANGED]
     assert [one.detail for one in outcomes] == ["its ETag was e0 and is e1", "its row has changed since"]
@@ -111,12 +111,12 @@ def test_restores_beyond_the_budget_are_left_out(catalog: Catalog, stubbed: tupl
     _head(stubber, second)
     stubber.add_response("restore_object", {"ResponseMetadata": {"HTTPStatusCode": 202}})
     _head(stubber, first, restore=UNDER_WAY)
-    # One standard restore costs $.05/1,000 and next to nothing beside.
+    # One standard restore costs $.05/1,000 and almost nothing else.
     order = RestoreOrder(
         concurrency=1, tier=Tier.STANDARD, budget=Decimal("0.00008"), terms=Terms(bill=Billing.AWS, card=load_card())
     )
 
-    outcomes = _ask(catalog, cold, [first, second], order)
+    outcomes = _request(catalog, cold, [first, second], order)
 
     assert [(one.fate, one.detail) for one in outcomes] == [(Fate.REQUESTED, ""), (Fate.LEFT, "beyond the budget")]
 
@@ -144,7 +144,7 @@ def test_a_copy_that_lasts_long_enough_is_not_restored_again(days_left: float, w
 
 
 class _Clock:
-    """Waiting without sleeping: writes down how long it was asked to."""
+    """A stop event that records its waits instead of sleeping."""
 
     def __init__(self) -> None:
         self.pauses: list[float] = []

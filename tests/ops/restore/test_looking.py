@@ -1,4 +1,4 @@
-"""Looking at originals: listings and HEADs agree, and the cheaper of the two is taken."""
+"""The state of originals: listings and HEADs agree, and the cheaper of the two is used."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -82,12 +82,12 @@ def test_a_listing_has_the_same_states_as_heads(kinds: list[tuple[str, bool]]) -
     assert [one.state for one in looked] == [STATES[kind] for kind, chosen in kinds if chosen]
 
 
-# One of the originals, and one that asks in which order the server lists.
+# One listing of the originals, and one that detects the order of the server's listings.
 LISTINGS = 2
 
 
 def _requests(server: S3Server, *, between: int, lists_restores: bool) -> Counter[str]:
-    """How many requests it takes to look at originals with so many other objects in their midst."""
+    """Count the requests for the state of originals with this many other objects between them."""
     bucket = server.new_bucket()
     client, images = server.client(), [_image(number) for number in range(FEW + 5)]
     for image in images:

@@ -19,7 +19,7 @@ OTHER = new_id(NOW + DAY)
 
 
 def operation(**typed: object) -> Operation:
-    """A run of a day later, with these options."""
+    """An operation a day after the upload, with these options."""
     about = {"id": new_id(NOW + DAY), "command": "repair", "who": "alice", "host": "desk", "pid": 4711}
     return Operation(**about, scope=json.dumps(typed, default=str), started_at=NOW + DAY)  # type: ignore[arg-type]
 

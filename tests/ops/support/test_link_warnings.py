@@ -1,4 +1,4 @@
-"""Signed links end with the session credentials that signed them; whoever asks for one is told."""
+"""Signed links end with the session credentials that signed them; a warning reports it."""
 
 import os
 from datetime import UTC, datetime, timedelta
@@ -15,7 +15,7 @@ BUCKET = Settings(store=StoreSettings(url="s3://bucket"))
 
 @pytest.fixture
 def environ(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """Credentials of a user in the environment, and none anywhere else."""
+    """Credentials of a user in the environment only."""
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         monkeypatch.delenv(name)
     for name, value in {

@@ -1,4 +1,4 @@
-"""Which variant serves a need."""
+"""The choice of the variant for a requested size."""
 
 from datetime import UTC, datetime
 from uuid import UUID

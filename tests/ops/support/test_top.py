@@ -1,4 +1,4 @@
-"""The live view: what it counts, of which rows, and that it never reads them all."""
+"""The live view: its counts, their rows, and that it never reads the whole table."""
 
 import os
 from datetime import UTC, datetime, timedelta
@@ -51,7 +51,7 @@ def test_a_look_counts_waiting_leased_and_stuck_rows(catalog: Catalog) -> None:
 
     head = seen.head
     assert (head.processing, head.leased, head.retried, head.archived) == (6, 2, 1, 1)
-    # Two of the three old ones are held.
+    # Two of the three old rows are leased.
     assert head.stuck == 1
     assert 7200 <= (head.oldest_seconds or 0) <= (datetime.now(UTC) - LONG_AGO).total_seconds()
     assert 0 < (head.next_free_seconds or 0) <= 3600
@@ -84,7 +84,7 @@ def test_running_commands_are_live_and_the_last_audit_is_the_last_ended_one(cata
     run_of(catalog, "audit")
     run_of(catalog, "work", host="another machine")
     run_of(catalog, "upload", code=0)
-    # No process has this number.
+    # No process has this id.
     run_of(catalog, "work", pid=2**22 + 1)
     seen = Looker(catalog=catalog, settings=Settings()).look()
 
@@ -151,7 +151,7 @@ def test_no_statement_of_a_look_scans_the_table(catalog: Catalog) -> None:
     def explain(
         _connection: Connection, cursor: DBAPICursor, statement: str, parameters: Any, _context: object, _many: bool
     ) -> None:
-        # On few rows Postgres would rather read them all.
+        # With few rows Postgres prefers a sequential scan.
         for before in ("SET LOCAL enable_seqscan = off",) if on_postgres else ():
             cursor.execute(before)
         cursor.execute(f"EXPLAIN {'' if on_postgres else 'QUERY PLAN '}{statement}", parameters)

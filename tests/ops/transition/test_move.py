@@ -1,4 +1,4 @@
-"""Acting on eligible originals: promises that were cut short, originals that change meanwhile, jobs handed over."""
+"""Moves of eligible originals: interrupted reservations, originals that change meanwhile, batch jobs."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -45,7 +45,7 @@ ORDER = TransitionOrder(
 
 
 class Site:
-    """A deployment opened in the test's own process."""
+    """A deployment opened in the process of the test."""
 
     def __init__(self, deployment: Deployment, parts: Parts) -> None:
         self.deployment = deployment
@@ -117,7 +117,7 @@ def test_a_run_waits_for_a_row_under_a_short_lease(site: Site) -> None:
 
 
 class Once(Event):
-    """A stop that does something instead of the first wait, and ends the run at the next one."""
+    """A stop event that calls `step` at the first wait, and ends the run at the next one."""
 
     def __init__(self, step: Callable[[], object]) -> None:
         super().__init__()
@@ -147,7 +147,7 @@ def test_a_row_under_a_lease_of_a_day_is_left_out(site: Site) -> None:
 
 
 class Meddling(Judges):
-    """Judges whose verdicts are out of date as soon as they are told."""
+    """Judges whose verdicts are outdated when they are returned."""
 
     def __init__(self, looking: Judges, meddle: "list[tuple[Image, bool]]", site: Site) -> None:
         self._looking = looking
@@ -208,7 +208,7 @@ def test_rows_of_a_batch_job_are_reserved_before_its_manifest_is_complete(tmp_pa
         site = Site(deployment, parts)
         site.change(rows[1], status=Status.FAILED)
         with judges(ORDER, parts=parts, stop=Event()) as looking, pytest.raises(ConfigError):
-            # moto is not AWS: its job is not created.
+            # No job is created: moto is not AWS.
             by_batch(looking, ORDER, parts=parts, role_arn="arn:aws:iam::123456789012:role/batch", stop=Event())
         manifest = [blob.key for blob in parts.store.scan(prefix="imgctl-batch/")]
         text = parts.store.get(manifest[0]).decode()

@@ -1,4 +1,4 @@
-"""What a worker holds is renewed while it lives, and no longer."""
+"""Leases of a worker are renewed while it runs, and no longer."""
 
 from datetime import datetime
 from uuid import UUID
@@ -49,7 +49,7 @@ def test_an_image_taken_by_another_worker_is_not_renewed(catalog: Catalog) -> No
 
     leases.renew_now()
 
-    # Whoever lost them renews nothing: they are free for a third.
+    # The first worker renews nothing: a third worker can claim the images.
     assert taken == {image: 2, other: 2}
     assert {one.id: one.attempts for one in _claimed(catalog, lease_seconds=60)} == {image: 3, other: 3}
 

@@ -1,4 +1,4 @@
-"""Large originals wait in a file that no name leads to, and are decoded from there in little memory."""
+"""Large originals are spooled to an unlinked file and decoded from there in little memory."""
 
 import os
 import struct
@@ -25,7 +25,7 @@ from tests.imaging.films import KEPT, film
 
 KEY = "2026/01/01/0190b2b4-0000-7000-8000-000000000001-original.tif"
 SPOOL_FROM = 1000
-# A TIFF of floats on a disk that keeps no room for its zeros, as scanners' programs write such.
+# A sparse TIFF of floats, like those of scanner software.
 RENDERS_LARGE = """
 import sys
 from pathlib import Path
@@ -50,7 +50,7 @@ print(outcome.ending, outcome.width, outcome.height, outcome.error)
 
 
 def sparse_floats(path: Path, width: int, height: int) -> int:
-    """Write a big TIFF of three floats a pixel, one strip, of which only the last pixel takes room; returns its size."""
+    """Write a big TIFF of three floats a pixel, one strip, mostly a hole in the file; return its size."""
     size = width * height * 12
     fields = [
         (256, 4, 1, width),
@@ -69,7 +69,7 @@ def sparse_floats(path: Path, width: int, height: int) -> int:
         file.write(b"II+\0\x08\0\0\0" + struct.pack("<QQ", 16, len(fields)))
         file.write(b"".join(struct.pack("<HHQQ", *field) for field in fields) + bytes(8))
         file.seek(4096)
-        # A bright corner: a picture without any is flat.
+        # A bright corner, because a picture of one colour is refused as flat.
         for _ in range(400):
             file.write(struct.pack("<f", 0.5) * 3 * 400)
             file.seek((width - 400) * 12, os.SEEK_CUR)
@@ -105,7 +105,7 @@ def test_an_original_is_complete_in_memory_and_in_a_spool_file(
     assert not isinstance(read.data, Source)
     assert bytes(read.data) == body
     assert isinstance(read.data, mmap) == (size >= SPOOL_FROM)
-    # Nothing that a killed process could leave behind, even while it is in use.
+    # No file that a killed process could leave behind, even while it is in use.
     assert [path.name for path in tmp_path.iterdir()] == ["blobs"]
     read.close()
 
