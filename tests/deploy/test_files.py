@@ -218,7 +218,7 @@ def terraform() -> dict[str, list[dict[str, object]]]:
     return found
 
 
-def test_terraform_uses_only_what_it_declares() -> None:
+def test_terraform_uses_only_declared_names() -> None:
     text = "".join(one.read_text(encoding="utf-8") for one in (DEPLOY / "terraform").glob("*.tf"))
     declared = {name.strip('"') for one in terraform()["variable"] for name in one}
 
@@ -230,7 +230,7 @@ def test_terraform_uses_only_what_it_declares() -> None:
     }
 
 
-def test_policy_allows_what_the_permissions_page_lists_and_no_more() -> None:
+def test_policy_allows_the_permissions_of_the_page_and_no_others() -> None:
     text = (DEPLOY / "terraform/main.tf").read_text(encoding="utf-8")
     page = (ROOT / "docs/operations/permissions.md").read_text(encoding="utf-8")
     allowed = set(re.findall(r"s3:\w+", text))

@@ -69,24 +69,24 @@ def _directory(entries: tuple[Entry, ...], at: int, *, big: bool) -> bytes:
     return lines + bytes(wide) + values
 
 
-def jpeg(says: Says, *, pictures: int = 1) -> bytes:
+def jpeg(metadata: Says, *, pictures: int = 1) -> bytes:
     segments = [(0xE0, b"JFIF\0\x01\x02\0\0\x01\0\x01\0\0")]
-    if says.block:
-        segments.append((0xE1, b"Exif\0\0" + says.block))
-    if says.xmp:
-        segments.append((0xE1, b"http://ns.adobe.com/xap/1.0/\0" + says.xmp))
-    if says.iptc:
-        segments.append((0xED, b"Photoshop 3.0\0" + resource(0x0404, says.iptc)))
+    if metadata.block:
+        segments.append((0xE1, b"Exif\0\0" + metadata.block))
+    if metadata.xmp:
+        segments.append((0xE1, b"http://ns.adobe.com/xap/1.0/\0" + metadata.xmp))
+    if metadata.iptc:
+        segments.append((0xED, b"Photoshop 3.0\0" + resource(0x0404, metadata.iptc)))
     if pictures > 1:
         index = b"II*\0\x08\0\0\0" + struct.pack("<HHHII", 1, 0xB001, 4, 1, pictures) + bytes(4)
         segments.append((0xE2, b"MPF\0" + index))
     segments.append((0xC0, b"\x08" + struct.pack(">HH", HEIGHT, WIDTH) + b"\x01\x01\x11\0"))
     body = b"".join(b"\xff" + bytes([marker]) + struct.pack(">H", len(data) + 2) + data for marker, data in segments)
-    return b"\xff\xd8" + body + bytes(says.pixels) + b"\xff\xd9"
+    return b"\xff\xd8" + body + bytes(metadata.pixels) + b"\xff\xd9"
 
 
-def mpo(says: Says) -> bytes:
-    return jpeg(says, pictures=2)
+def mpo(metadata: Says) -> bytes:
+    return jpeg(metadata, pictures=2)
 
 
 def chunk(kind: bytes, data: bytes) -> bytes:
@@ -99,32 +99,32 @@ def profile(name: str, data: bytes) -> bytes:
     return chunk(b"zTXt", f"Raw profile type {name}".encode() + b"\0\0" + zlib.compress(lines.encode()))
 
 
-def png(says: Says, *, raw_profile: bool = False) -> bytes:
+def png(metadata: Says, *, raw_profile: bool = False) -> bytes:
     """Pixels in chunks of 8 KiB, as libpng writes them, with all metadata after them."""
     parts = [chunk(b"IHDR", struct.pack(">II", WIDTH, HEIGHT) + b"\x08\2\0\0\0")]
-    parts += [chunk(b"IDAT", bytes(8192)) for _ in range(-(-says.pixels // 8192))]
-    if says.block:
-        parts.append(profile("exif", b"Exif\0\0" + says.block) if raw_profile else chunk(b"eXIf", says.block))
-    if says.xmp:
-        parts.append(chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + says.xmp))
-    if says.iptc:
-        parts.append(profile("iptc", resource(0x0404, says.iptc)))
-    parts += [chunk(b"tEXt", f"{name}\0{text}".encode("latin-1")) for name, text in says.texts.items()]
+    parts += [chunk(b"IDAT", bytes(8192)) for _ in range(-(-metadata.pixels // 8192))]
+    if metadata.block:
+        parts.append(profile("exif", b"Exif\0\0" + metadata.block) if raw_profile else chunk(b"eXIf", metadata.block))
+    if metadata.xmp:
+        parts.append(chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + metadata.xmp))
+    if metadata.iptc:
+        parts.append(profile("iptc", resource(0x0404, metadata.iptc)))
+    parts += [chunk(b"tEXt", f"{name}\0{text}".encode("latin-1")) for name, text in metadata.texts.items()]
     return b"\x89PNG\r\n\x1a\n" + b"".join((*parts, chunk(b"IEND", b"")))
 
 
-def gif(says: Says) -> bytes:
+def gif(metadata: Says) -> bytes:
     head = b"GIF89a" + struct.pack("<HH", WIDTH, HEIGHT) + b"\0\0\0"
     trailer = b"\x01" + bytes(range(255, -1, -1)) + b"\0"
-    packet = b"\x21\xff\x0bXMP DataXMP" + says.xmp + trailer if says.xmp else b""
-    return head + bytes(says.pixels) + packet + b"\x3b"
+    packet = b"\x21\xff\x0bXMP DataXMP" + metadata.xmp + trailer if metadata.xmp else b""
+    return head + bytes(metadata.pixels) + packet + b"\x3b"
 
 
-def webp(says: Says) -> bytes:
+def webp(metadata: Says) -> bytes:
     canvas = bytes(4) + (WIDTH - 1).to_bytes(3, "little") + (HEIGHT - 1).to_bytes(3, "little")
-    body = b"WEBP" + _riff(b"VP8X", canvas) + _riff(b"VP8L", bytes(says.pixels))
-    body += _riff(b"EXIF", says.block) if says.block else b""
-    body += _riff(b"XMP ", says.xmp) if says.xmp else b""
+    body = b"WEBP" + _riff(b"VP8X", canvas) + _riff(b"VP8L", bytes(metadata.pixels))
+    body += _riff(b"EXIF", metadata.block) if metadata.block else b""
+    body += _riff(b"XMP ", metadata.xmp) if metadata.xmp else b""
     return b"RIFF" + struct.pack("<I", len(body)) + body
 
 
@@ -132,19 +132,19 @@ def _riff(kind: bytes, data: bytes) -> bytes:
     return kind + struct.pack("<I", len(data)) + data + b"\0" * (len(data) % 2)
 
 
-def tiff_file(says: Says, *, big: bool = False, pointer: int = 4) -> bytes:
-    entries = [short_entry(0x0100, WIDTH), short_entry(0x0101, HEIGHT), *says.primary]
-    if says.xmp:
-        entries.append((0x02BC, 1, len(says.xmp), says.xmp))
-    if says.iptc:
+def tiff_file(metadata: Says, *, big: bool = False, pointer: int = 4) -> bytes:
+    entries = [short_entry(0x0100, WIDTH), short_entry(0x0101, HEIGHT), *metadata.primary]
+    if metadata.xmp:
+        entries.append((0x02BC, 1, len(metadata.xmp), metadata.xmp))
+    if metadata.iptc:
         # Many writers call these bytes LONGs.
-        padded = says.iptc + bytes(-len(says.iptc) % 4)
+        padded = metadata.iptc + bytes(-len(metadata.iptc) % 4)
         entries.append((0x83BB, 4, len(padded) // 4, padded))
-    return tiff(tuple(entries), says.exif, big=big, pixels=says.pixels, pointer=pointer)
+    return tiff(tuple(entries), metadata.exif, big=big, pixels=metadata.pixels, pointer=pointer)
 
 
-def big_tiff(says: Says) -> bytes:
-    return tiff_file(says, big=True)
+def big_tiff(metadata: Says) -> bytes:
+    return tiff_file(metadata, big=True)
 
 
 def box(kind: bytes, data: bytes) -> bytes:
@@ -155,16 +155,18 @@ def full_box(kind: bytes, data: bytes, version: int = 0) -> bytes:
     return box(kind, bytes([version, 0, 0, 0]) + data)
 
 
-def heif(says: Says, brand: bytes, *, in_meta: bool = False, tiles: int = 0) -> bytes:
+def heif(metadata: Says, brand: bytes, *, in_meta: bool = False, tiles: int = 0) -> bytes:
     """One picture (item 1) and its metadata items, after its pixels or in the box that lists them."""
-    items = [(1, b"hvc1", b"", bytes(says.pixels))]
+    items = [(1, b"hvc1", b"", bytes(metadata.pixels))]
     items += [(number, b"hvc1", b"", b"") for number in range(4, 4 + tiles)]
-    if says.block:
-        items.append((2, b"Exif", b"", struct.pack(">I", 6) + b"Exif\0\0" + says.block))
-    if says.xmp:
-        items.append((3, b"mime", b"\0application/rdf+xml\0", says.xmp))
-    properties = full_box(b"ispe", struct.pack(">II", WIDTH, HEIGHT)) + (box(b"irot", b"\1") if says.turned else b"")
-    associated = struct.pack(">IHB", 1, 1, 1 + says.turned) + b"\x81" + b"\x82" * says.turned
+    if metadata.block:
+        items.append((2, b"Exif", b"", struct.pack(">I", 6) + b"Exif\0\0" + metadata.block))
+    if metadata.xmp:
+        items.append((3, b"mime", b"\0application/rdf+xml\0", metadata.xmp))
+    properties = full_box(b"ispe", struct.pack(">II", WIDTH, HEIGHT)) + (
+        box(b"irot", b"\1") if metadata.turned else b""
+    )
+    associated = struct.pack(">IHB", 1, 1, 1 + metadata.turned) + b"\x81" + b"\x82" * metadata.turned
     entries = b"".join(
         full_box(b"infe", struct.pack(">HH", number, 0) + kind + (rest or b"\0"), 2) for number, kind, rest, _ in items
     )
@@ -188,32 +190,32 @@ def heif(says: Says, brand: bytes, *, in_meta: bool = False, tiles: int = 0) -> 
     return first + meta + (b"" if in_meta else box(b"mdat", b"".join(one[3] for one in items)))
 
 
-def heic(says: Says) -> bytes:
-    return heif(says, b"heic")
+def heic(metadata: Says) -> bytes:
+    return heif(metadata, b"heic")
 
 
-def avif(says: Says) -> bytes:
-    return heif(says, b"avif")
+def avif(metadata: Says) -> bytes:
+    return heif(metadata, b"avif")
 
 
-def bmp(says: Says) -> bytes:
-    return b"BM" + bytes(12) + struct.pack("<IiiHH", 40, WIDTH, -HEIGHT, 1, 24) + bytes(24 + says.pixels)
+def bmp(metadata: Says) -> bytes:
+    return b"BM" + bytes(12) + struct.pack("<IiiHH", 40, WIDTH, -HEIGHT, 1, 24) + bytes(24 + metadata.pixels)
 
 
-def jp2(says: Says) -> bytes:
+def jp2(metadata: Says) -> bytes:
     head = box(b"jP  ", b"\r\n\x87\n") + box(b"ftyp", b"jp2 \0\0\0\0jp2 ")
     head += box(b"jp2h", box(b"ihdr", struct.pack(">IIHBBBB", HEIGHT, WIDTH, 3, 7, 7, 0, 0)))
-    head += box(b"jp2c", bytes(says.pixels))
-    for name, data in ((EXIF_UUID, says.block), (XMP_UUID, says.xmp), (IPTC_UUID, says.iptc)):
+    head += box(b"jp2c", bytes(metadata.pixels))
+    for name, data in ((EXIF_UUID, metadata.block), (XMP_UUID, metadata.xmp), (IPTC_UUID, metadata.iptc)):
         head += box(b"uuid", name + data) if data else b""
     return head
 
 
-def psd(says: Says) -> bytes:
+def psd(metadata: Says) -> bytes:
     found = b"".join(
         resource(number, data)
-        for number, data in ((0x0404, says.iptc), (0x0422, says.block), (0x0424, says.xmp))
+        for number, data in ((0x0404, metadata.iptc), (0x0422, metadata.block), (0x0424, metadata.xmp))
         if data
     )
     head = b"8BPS\0\1" + bytes(6) + struct.pack(">HIIHH", 3, HEIGHT, WIDTH, 8, 3)
-    return head + struct.pack(">I", 0) + struct.pack(">I", len(found)) + found + bytes(says.pixels)
+    return head + struct.pack(">I", 0) + struct.pack(">I", len(found)) + found + bytes(metadata.pixels)

@@ -157,12 +157,12 @@ def psd(layers: int, fourth: int) -> bytes:
     return header + bytes(4) + bytes(4) + struct.pack(">I", len(info)) + info + struct.pack(">H", 0) + planes
 
 
-def test_a_selection_saved_in_a_photoshop_file_hides_nothing() -> None:
+def test_a_saved_selection_of_a_photoshop_file_is_not_used_as_alpha() -> None:
     assert worst(shown(psd(layers=0, fourth=0)), plain(RGB)) <= TOLERANCE
     assert worst(shown(psd(layers=2, fourth=0)), plain(RGB)) <= TOLERANCE
 
 
-def test_transparency_of_a_photoshop_file_is_laid_on_white() -> None:
+def test_transparency_of_a_photoshop_file_is_blended_with_white() -> None:
     half = [tuple(round((part + 255) / 2) for part in one) for one in COLOURS[RGB]]
 
     assert worst(shown(psd(layers=-2, fourth=128)), half) <= TOLERANCE
@@ -210,7 +210,7 @@ def test_one_different_sample_is_not_flat(width: int, height: int, colour: bytes
         assert not is_flat(Raster(width=width, height=height, data=data))
 
 
-def test_an_alpha_mask_of_zeros_in_a_bitmap_hides_nothing() -> None:
+def test_an_alpha_mask_of_zeros_in_a_bitmap_is_ignored() -> None:
     out = io.BytesIO()
     unseen = quadrants().convert("RGBA")
     unseen.putalpha(0)

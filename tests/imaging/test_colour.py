@@ -155,13 +155,13 @@ def see_through(mode: str) -> Image.Image:
 
 
 @pytest.mark.parametrize("kind", ["PNG", "WEBP", "TIFF", "AVIF", "HEIF"])
-def test_transparency_is_laid_on_white(kind: str) -> None:
+def test_transparency_is_blended_with_white(kind: str) -> None:
     colours = shown(encoded(see_through("RGBA"), kind, **({"exact": True} if kind == "WEBP" else {})), 3)
 
     assert worst(colours, [(255, 0, 0), (255, 255, 255), (127, 127, 127)]) <= 5
 
 
-def test_transparent_grey_is_laid_on_white() -> None:
+def test_transparent_grey_is_blended_with_white() -> None:
     assert worst(shown(encoded(see_through("LA"), "PNG"), 3), [(76,) * 3, (255,) * 3, (127,) * 3]) <= TOLERANCE
 
 
@@ -186,7 +186,7 @@ def colours_of(image: Image.Image) -> list[tuple[int, tuple[int, ...]]]:
     return [(count, pixel) for count, pixel in found if isinstance(pixel, tuple)]
 
 
-def test_a_transparent_palette_entry_is_laid_on_white() -> None:
+def test_a_transparent_palette_entry_is_blended_with_white() -> None:
     image = patches([(0,), (1,)], mode="P")
     image.putpalette([200, 0, 0, 0, 0, 200])
 

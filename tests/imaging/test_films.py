@@ -229,7 +229,7 @@ def test_a_film_of_too_many_pixels_is_refused_by_its_header() -> None:
         render(data, Recipe(), limits=Limits(memory_bytes=256 * 2**20))
 
 
-def test_a_film_that_references_other_files_opens_none() -> None:
+def test_files_that_a_film_references_are_not_opened() -> None:
     # QuickTime's alias of another file, instead of "the data is in this file".
     data = of_format(Format.MOV)
     url = box(b"url ", struct.pack(">I", 1))

@@ -14,7 +14,7 @@ from tests.imaging.pictures import FORMATS, encoded, opened, quadrants, recipe_o
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 1), (3, 5), (10_000, 1), (1, 10_000), (319, 320), (5000, 17)])
 @pytest.mark.parametrize("kind", VariantFormat)
-def test_odd_sizes_survive_in_every_variant_format(kind: VariantFormat, size: tuple[int, int]) -> None:
+def test_odd_sizes_are_kept_in_every_variant_format(kind: VariantFormat, size: tuple[int, int]) -> None:
     specs = tuple(
         VariantSpec(variant=variant, max_edge_px=edge, quality=80, format=kind)
         for variant, edge in ((Variant.THUMB, 320), (Variant.FULL, 2048))
@@ -44,13 +44,13 @@ def test_no_row_of_a_strip_is_lost(length: int, across: int, lying: bool) -> Non
 
 
 @pytest.mark.parametrize("kind", FORMATS)
-def test_nothing_is_ever_upscaled(kind: str) -> None:
+def test_a_small_picture_is_not_upscaled(kind: str) -> None:
     rendered = render(encoded(quadrants(400, 300), kind), Recipe())
 
     assert [(one.width, one.height) for one in rendered.variants] == [(320, 240), (400, 300), (400, 300)]
 
 
-def test_variants_come_in_the_recipes_order_whatever_their_sizes() -> None:
+def test_variants_have_the_order_of_the_recipe_at_any_size() -> None:
     specs = (
         VariantSpec(variant=Variant.FULL, max_edge_px=64, quality=80),
         VariantSpec(variant=Variant.THUMB, max_edge_px=90, quality=80, format=VariantFormat.WEBP),

@@ -241,7 +241,7 @@ def test_the_lessons_product_has_the_bill_of_aws() -> None:
     assert cents(sum((month.of(Group.STORAGE) for month in found.months), Decimal(0))) == "19572.64"
 
 
-def test_the_cheapest_flat_plan_that_holds_the_views_is_named() -> None:
+def test_the_cheapest_sufficient_flat_plan_is_shown() -> None:
     def plan(views: int) -> str | None:
         found = model(CARD, Plan(uploads_per_day=views, views_per_upload=Decimal(1))).figures.flat_plan
         return found.name if found else None
@@ -253,7 +253,7 @@ def test_the_cheapest_flat_plan_that_holds_the_views_is_named() -> None:
     assert plan(100_000_000) is None
 
 
-def test_skipping_medium_shows_the_next_larger_in_its_place() -> None:
+def test_views_without_medium_use_the_next_larger_variant() -> None:
     plan = Plan(sizes={"thumb": 50_000, "full": 1_000_000, "original": 3_000_000})
 
     assert plan.viewed == ("thumb", "full")

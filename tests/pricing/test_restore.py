@@ -80,7 +80,7 @@ def test_a_permanent_restore_adds_copies_and_the_remaining_minimum_days() -> Non
 
 
 def test_minimum_days_are_computed_from_the_age_of_each_original() -> None:
-    # DEEP_ARCHIVE asks 180 days. 1,000 of 100 GiB at 0 days, as many at 120, as many at 200 days. With 32 KiB each
+    # DEEP_ARCHIVE bills 180 days. 1,000 of 100 GiB at 0 days, as many at 120, as many at 200 days. With 32 KiB each
     # 100.0305 GiB: × .00099 × 180/30 = .594181; × .00099 × 60/30 = .198060; nothing. Copies 3 × .005 = .015. Together .81.
     sized = Sized(objects=1_000, size=100 * GIB)
     leaving = Leaving(ages={("DEEP_ARCHIVE", age): sized for age in (0, 120, 200)})

@@ -72,7 +72,7 @@ def test_progress_forces_a_bar() -> None:
 
 @pytest.mark.parametrize("redirection", ["2>&-", "2>/dev/full"])
 @pytest.mark.parametrize("shown", ["yes", "no"])
-def test_a_broken_stderr_stops_nothing(shown: str, redirection: str) -> None:
+def test_a_broken_stderr_does_not_stop_the_run(shown: str, redirection: str) -> None:
     command = f'"{sys.executable}" -m tests.run.parent progress {shown} {redirection}'
     # Buffered, as by default.
     environ = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}

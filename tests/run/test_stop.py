@@ -73,7 +73,7 @@ def test_a_deadline_expires() -> None:
     assert (stop.expired, stop.requested.is_set(), stop.remaining) == (True, False, 0.0)
 
 
-def test_without_a_deadline_nothing_expires() -> None:
+def test_a_stop_without_a_deadline_does_not_expire() -> None:
     stop = Stop()
 
     assert not stop.wait(0)

@@ -35,7 +35,7 @@ class Sort:
     """The state of a row: its status, recipe, and variants without a key, without a blob and with an empty one.
 
     `cold`: the row records its original as archived; `archived`: it is; `restored`: it is, and is readable.
-    `says_restored`: the row records it as restored. `lapsed`: a run died while it held the row.
+    `recorded_restored`: the row records it as restored. `lapsed`: a run died while it held the row.
     """
 
     status: Status = Status.READY
@@ -46,7 +46,7 @@ class Sort:
     cold: bool = False
     archived: bool = False
     restored: bool = False
-    says_restored: bool = False
+    recorded_restored: bool = False
     lapsed: bool = False
 
 
@@ -115,7 +115,7 @@ def _image(number: int, sort: Sort) -> Image:
         bytes=len(photo(number)),
         content_type="image/jpeg",
         storage_class=StorageClass.GLACIER if sort.cold else None,
-        restored_until=FUTURE if sort.says_restored else None,
+        restored_until=FUTURE if sort.recorded_restored else None,
         recipe=sort.recipe,
         attempts=3,
         forgiven=1,

@@ -35,7 +35,7 @@ def _sorts(draw: st.DrawFn) -> Sort:
         # The row may differ from the store.
         cold=draw(st.sampled_from([archived, archived, archived, not archived])),
         restored=archived and draw(st.booleans()),
-        says_restored=False,
+        recorded_restored=False,
         lapsed=draw(st.sampled_from([False, False, False, True])),
     )
 

@@ -68,7 +68,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 @settings(max_examples=rounds(6, 60))
 @given(damages=st.lists(st.sampled_from(sorted(DAMAGES)), min_size=1, max_size=5), orphans=st.integers(0, 2))
-def test_a_repair_repairs_reparable_damage_and_nothing_else(template: bytes, damages: list[str], orphans: int) -> None:
+def test_a_repair_changes_only_reparable_damage(template: bytes, damages: list[str], orphans: int) -> None:
     with TemporaryDirectory() as place, open_parts(_settings(Path(place), template)) as parts:
         archive = Archive(parts=parts)
         images = [archive.ready(number) for number in range(len(damages))]

@@ -181,7 +181,7 @@ def test_originals_changed_between_check_and_move_are_kept_and_reported(site: Si
     assert {row.leased_until for row in site.rows()} == {None}
 
 
-def test_a_stopped_run_begins_nothing_and_leaves_no_promise(site: Site) -> None:
+def test_a_stopped_run_moves_no_original_and_leaves_no_reservation(site: Site) -> None:
     stock(site.deployment, 3, size=64)
     stop = Event()
 
