@@ -4,7 +4,7 @@ import hashlib
 import hmac
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from uuid import UUID
@@ -36,6 +36,11 @@ class EraseOrder:
     def owner(self, user_id: UUID) -> bytes:
         """Return the pseudonym of a user, stored instead of the user's id."""
         return owner_digest(user_id, self.secret)
+
+    @property
+    def secret_id(self) -> str:
+        """What tells this secret from others, and nothing about it."""
+        return hmac.digest(self.secret.encode(), b"the id of this secret", hashlib.sha256)[:4].hex()
 
 
 def owner_digest(user_id: UUID, secret: str) -> bytes:
@@ -73,25 +78,28 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notes:
-    """Notes on an image that is being erased: the keys its row named, the sizes of the blobs found, and the counts of
-    blobs and bytes deleted by earlier erasures.
+    """Notes on an image that is being erased: the keys its row named, the sizes of the blobs found, the counts of
+    blobs and bytes deleted by earlier erasures, and the id of the secret that its owner is hashed with.
     """
 
     named: tuple[str, ...] = ()
     found: Mapping[str, int] = field(default_factory=dict)
     before: tuple[int, int] = (0, 0)
+    secret_id: str = ""
 
     @classmethod
     def read(cls, text: str | None) -> "Notes":
         """Parse the notes that `text` wrote."""
         values = json.loads(text or "{}")
         named, found, before = values.get("named", ()), values.get("found", {}), values.get("before", (0, 0))
-        return cls(named=tuple(named), found=found, before=(before[0], before[1]))
+        secret_id = values.get("secret", "")
+        return cls(named=tuple(named), found=found, before=(before[0], before[1]), secret_id=secret_id)
 
     @property
     def text(self) -> str:
         """The notes as JSON."""
-        return json.dumps({"named": self.named, "found": self.found, "before": self.before}, separators=(",", ":"))
+        values = {"named": self.named, "found": self.found, "before": self.before, "secret": self.secret_id}
+        return json.dumps(values, separators=(",", ":"))
 
     @property
     def blobs(self) -> int:
@@ -106,7 +114,7 @@ class Notes:
     def seen(self, remnants: Iterable[Remnant]) -> "Notes":
         """Return the notes with these remnants added; delete markers hold no bytes and don't count."""
         more = {one.name: one.size for one in remnants if not one.is_marker}
-        return Notes(named=self.named, found={**self.found, **more}, before=self.before)
+        return replace(self, found={**self.found, **more})
 
     def stems(self, image_id: UUID, prefixes: Iterable[str]) -> set[str]:
         """Return the stems that its keys begin with: under these prefixes, and under those in its row's keys."""

@@ -74,7 +74,7 @@ def _begin(connection: Connection, some: Sequence[Named], order: EraseOrder) -> 
             outcomes += _foreign(image)
         elif owner is not None and (before is None or before.erased_at is not None):
             # From a receipt: a restored database may lack the erasure, and blobs may have come back.
-            marks.append(Mark(id=image_id, owner=owner, settles_at=now, notes=_notes((), before).text))
+            marks.append(Mark(id=image_id, owner=owner, settles_at=now, notes=_notes((), before, order).text))
         elif before is None:
             detail = "no image has this id, and none had that was erased"
             outcomes.append(Outcome(subject=str(image_id), fate=Fate.MISSING, detail=detail))
@@ -90,12 +90,13 @@ def _mark(image: Image, before: Erasure | None, order: EraseOrder, now: datetime
     ends = [now, *([promised] if image.status is Status.UPLOADING else ())]
     if image.leased_until is not None:
         ends.append(image.leased_until)
-    notes = _notes(tuple(keys_of(image)), before)
+    notes = _notes(tuple(keys_of(image)), before, order)
     return Mark(id=image.id, owner=order.owner(image.user_id), settles_at=max(ends), notes=notes.text)
 
 
-def _notes(named: tuple[str, ...], before: Erasure | None) -> Notes:
-    return Notes(named=named, before=(before.blobs, before.bytes) if before is not None else (0, 0))
+def _notes(named: tuple[str, ...], before: Erasure | None, order: EraseOrder) -> Notes:
+    counts = (before.blobs, before.bytes) if before is not None else (0, 0)
+    return Notes(named=named, before=counts, secret_id=order.secret_id)
 
 
 def _foreign(image: Image) -> Iterator[Outcome]:
@@ -138,11 +139,11 @@ class _Run:
             self._stop.wait(min(left, LONGEST_STEP_SECONDS))
 
     def _concluded(self, some: Sequence[Erasure]) -> Iterator[Outcome]:
-        kept, held = self._left(some) | self._wiper.kept, self._wiper.held()
+        kept, held = self._left(some) | self._wiper.kept, self._wiper.held(some)
         for one in some:
-            if one.owner in held:
-                yield Outcome(subject=str(one.id), fate=Fate.HELD, detail=held[one.owner].line)
-        free = [one for one in some if one.owner not in held]
+            if one.id in held:
+                yield Outcome(subject=str(one.id), fate=Fate.HELD, detail=held[one.id])
+        free = [one for one in some if one.id not in held]
         clean = [one.id for one in free if one.id not in kept]
         write(self._parts.catalog, partial(conclude, ids=clean), stop=self._stop)
         now = read(self._parts.catalog, partial(erasures, ids=clean), stop=self._stop)

@@ -1,7 +1,7 @@
 """Deletion of everything stored of images that are being erased: their blobs, versions, trash and unfinished uploads."""
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import chain, islice
 from uuid import UUID
@@ -14,13 +14,17 @@ from imgctl.ops.retry import StopSignal, read, write
 from imgctl.run.threads import thread_pool
 from imgctl.store.blobs.remnant import Remnant
 from imgctl.store.catalog.erased import Erasure, Found, erasures, note_found
-from imgctl.store.catalog.holds import LegalHold, in_force
+from imgctl.store.catalog.holds import in_force
 
 log = logging.getLogger(__name__)
 
 # Images per listing: a directory is read once for that many.
 LOOK = 64
 PAGE = 1000
+_INCOMPARABLE = (
+    "it may be of a held user: its erasure began with another [serve] secret, so its owner cannot be compared with holds; "
+    "run it with that secret, or after the holds are released"
+)
 
 Everything = dict[UUID, list[Remnant]]
 
@@ -75,10 +79,18 @@ class Wiper:
             if found:
                 yield found
 
-    def held(self) -> dict[bytes, LegalHold]:
-        """Return the holds in force, by the owner digest of their users."""
+    def held(self, erasing: Iterable[Erasure]) -> dict[UUID, str]:
+        """Return why some of these may not be erased: a hold on the owner, or any hold if the owner cannot be compared."""
         found = read(self._parts.catalog, in_force, stop=self._stop)
-        return {self._order.owner(one.user_id): one for one in reversed(found)}
+        by_owner = {self._order.owner(one.user_id): one.line for one in reversed(found)}
+        lines = {one.id: self._line(one, by_owner) for one in erasing} if found else {}
+        return {image_id: line for image_id, line in lines.items() if line}
+
+    def _line(self, one: Erasure, by_owner: Mapping[bytes, str]) -> str:
+        # Erasures that began before the id of the secret was noted have none.
+        if Notes.read(one.notes).secret_id in ("", self._order.secret_id):
+            return by_owner.get(one.owner, "")
+        return _INCOMPARABLE
 
     def _look(self, some: Sequence[tuple[UUID, set[str]]]) -> list[Remnant]:
         return list(self._parts.store.remnants(sorted({stem for _, stems in some for stem in stems})))
@@ -93,8 +105,8 @@ class Wiper:
 
     def _purge(self, erasing: Sequence[Erasure], found: Everything) -> dict[UUID, str]:
         """Record the remnants found, then delete them, so that a kill neither loses nor doubles a count."""
-        held = self.held()
-        free = [one for one in erasing if one.id in found and one.owner not in held]
+        held = self.held(erasing)
+        free = [one for one in erasing if one.id in found and one.id not in held]
         notes = {one.id: Notes.read(one.notes).seen(found[one.id]) for one in free}
         if not notes:
             return {}

@@ -96,7 +96,7 @@ def mark(connection: Connection, marks: Sequence[Mark]) -> None:
 
 
 def _reopen(rows: FromClause) -> Update:
-    again = {"erased_at": null(), "settles_at": rows.c.settles_at, "notes": rows.c.notes}
+    again = {"erased_at": null(), **{name: rows.c[name] for name in ("owner", "settles_at", "notes")}}
     return update(erased).where(erased.c.id == rows.c.id, erased.c.erased_at.is_not(None)).values(**again)
 
 

@@ -10,7 +10,7 @@ from threading import Event
 from uuid import UUID
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import insert, select, update
 
 from imgctl.config.places import StoreSettings
 from imgctl.config.settings import Settings
@@ -18,7 +18,7 @@ from imgctl.errors import StoreUnsupported
 from imgctl.keys import key_of, new_id
 from imgctl.model import NewImage, Status, Variant
 from imgctl.ops.erase.late import delete_if_erased
-from imgctl.ops.erase.order import EraseOrder, Fate
+from imgctl.ops.erase.order import EraseOrder, Fate, Outcome
 from imgctl.ops.erase.receipt import write_receipt
 from imgctl.ops.erase.start import erase
 from imgctl.ops.parts import Parts
@@ -27,7 +27,7 @@ from imgctl.store.blobs.open import open_store
 from imgctl.store.blobs.remnant import Remnant
 from imgctl.store.catalog.claims import claim
 from imgctl.store.catalog.engine import Catalog
-from imgctl.store.catalog.holds import hold
+from imgctl.store.catalog.holds import hold, release
 from imgctl.store.catalog.reservations import confirm, keep, promise
 from imgctl.store.catalog.results import Finished, finish
 from imgctl.store.catalog.schema import images
@@ -159,6 +159,49 @@ def test_a_hold_placed_during_an_erasure_stops_it(parts: Parts) -> None:
         hold(connection, new_id(datetime.now(UTC)), MINE, reason="case", by="me")
 
     assert erased(parts) == {Fate.HELD: 1}
+    assert len(contents(parts.store)) == 1
+
+
+def test_an_erasure_begun_with_another_secret_goes_on_only_if_nobody_is_held(parts: Parts) -> None:
+    row = promised(parts, MINE, 1)
+    begun = EraseOrder(user_id=MINE, secret="another", wait_seconds=0.0)
+    assert [one.fate for one in erase(parts, begun, stop=Event())] == [Fate.WAITING]
+    put(parts.store, row.original_key)
+    on_mine, on_other = new_id(datetime.now(UTC)), new_id(datetime.now(UTC))
+    with parts.catalog.write() as connection:
+        hold(connection, on_mine, MINE, reason="case", by="me")
+        hold(connection, on_other, OTHER, reason="case", by="me")
+
+    def unfinished(secret: str) -> list[Outcome]:
+        return list(erase(parts, EraseOrder(unfinished=True, secret=secret, wait_seconds=0.0), stop=Event()))
+
+    (unknown,), (held,) = unfinished(SECRET), unfinished("another")
+    assert (unknown.fate, held.fate) == (Fate.HELD, Fate.HELD)
+    assert "another [serve] secret" in unknown.detail
+    assert len(contents(parts.store)) == 1
+    with parts.catalog.write() as connection:
+        release(connection, hold_id=on_mine, by="me")
+    assert [one.fate for one in unfinished(SECRET)] == [Fate.HELD]
+    assert len(contents(parts.store)) == 1
+    assert [one.fate for one in unfinished("another")] == [Fate.WAITING]
+    assert contents(parts.store) == {}
+
+
+def test_an_image_that_is_erased_again_is_of_the_owner_by_the_new_secret(parts: Parts) -> None:
+    row = promised(parts, MINE, 1)
+    with parts.catalog.read() as connection:
+        backup = connection.execute(select(images)).mappings().one()
+    first = EraseOrder(user_id=MINE, secret="another", grace_seconds=0.0)
+    assert [one.fate for one in erase(parts, first, stop=Event())] == [Fate.ERASED]
+    with parts.catalog.write() as connection:
+        connection.execute(insert(images).values(**backup))
+    again = EraseOrder(user_id=MINE, secret=SECRET, wait_seconds=0.0)
+    assert [one.fate for one in erase(parts, again, stop=Event())] == [Fate.WAITING]
+    put(parts.store, row.original_key)
+    with parts.catalog.write() as connection:
+        hold(connection, new_id(datetime.now(UTC)), MINE, reason="case", by="me")
+
+    assert [one.fate for one in erase(parts, again, stop=Event())] == [Fate.HELD]
     assert len(contents(parts.store)) == 1
 
 
