@@ -1,11 +1,13 @@
 """Receives request bodies, with limits on size, memory and time; streams those of uploads into spools."""
 
 import asyncio
+import re
 import time
 from collections.abc import AsyncIterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+from urllib.parse import unquote_to_bytes
 
 from fastapi import HTTPException, Request
 from python_multipart.exceptions import FormParserError
@@ -29,6 +31,8 @@ FORM_OVERHEAD_BYTES = 64 * 2**10
 MOST_FIELD_BYTES = 32 * 2**10
 MOST_FIELDS = 16
 FILE_FIELD = "file"
+# The only form of a name other than ASCII in older clients (RFC 5987).
+_ENCODED_NAME = re.compile(rb";\s*filename\*\s*=\s*utf-8'[^';]*'([^;\s]*)", re.IGNORECASE)
 # The rest of the body is not read, so the connection cannot carry another request.
 _CLOSE = {"Connection": "close"}
 
@@ -225,13 +229,16 @@ class _Parts:
         self._header = (bytearray(), bytearray())
 
     def _headers_ended(self) -> None:
-        _, options = parse_options_header(self._headers.get(b"content-disposition", b""))
+        disposition = self._headers.get(b"content-disposition", b"")
+        _, options = parse_options_header(disposition)
         name = options.get(b"name", b"").decode(errors="replace")
         if name == FILE_FIELD:
             if self.found:
                 raise Refusal(422, "the form has more than one file", hint="send one picture a request")
             self.found, self._field = True, None
-            self.name = options.get(b"filename", b"").decode(errors="replace")
+            encoded = _ENCODED_NAME.search(disposition)
+            name_bytes = unquote_to_bytes(encoded[1]) if encoded else options.get(b"filename", b"")
+            self.name = name_bytes.decode(errors="replace")
             return
         if name in self.fields:
             raise Refusal(422, f"the form has the field {name[:40]!r} twice", hint="send each field once")

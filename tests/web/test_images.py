@@ -53,6 +53,22 @@ def test_a_form_sets_the_owner_the_caption_and_the_date_from_its_name(either: Se
     assert body["name"] == "IMG_20240229_120000.jpg"
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "filename*=UTF-8''na%C3%AFve.jpg",
+        "filename=\"naive.jpg\"; filename*=utf-8'en'na%C3%AFve.jpg",
+        'filename="naïve.jpg"',
+    ],
+)
+def test_a_name_other_than_ascii_arrives_in_each_encoding_of_forms(local_server: Served, name: str) -> None:
+    head = f'--B\r\nContent-Disposition: form-data; name="file"; {name}\r\n\r\n'
+    form = {"Content-Type": "multipart/form-data; boundary=B"}
+    body = head.encode() + photo(1) + b"\r\n--B--\r\n"
+
+    assert local_server.client.post("/images", params=OWNER, content=body, headers=form).json()["name"] == "naïve.jpg"
+
+
 def test_a_film_is_taken_and_shown_by_its_poster(either: Served) -> None:
     film = with_keys(of_format(Format.MP4), creationdate="2021-05-01T10:00:01+0200")
 
