@@ -14,7 +14,7 @@ XMP_UUID = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Says:
+class Metadata:
     """The metadata of a file: EXIF entries, blocks as bytes, a PNG's texts, and a quarter turn in its container."""
 
     primary: tuple[Entry, ...] = ()
@@ -69,7 +69,7 @@ def _directory(entries: tuple[Entry, ...], at: int, *, big: bool) -> bytes:
     return lines + bytes(wide) + values
 
 
-def jpeg(metadata: Says, *, pictures: int = 1) -> bytes:
+def jpeg(metadata: Metadata, *, pictures: int = 1) -> bytes:
     segments = [(0xE0, b"JFIF\0\x01\x02\0\0\x01\0\x01\0\0")]
     if metadata.block:
         segments.append((0xE1, b"Exif\0\0" + metadata.block))
@@ -85,7 +85,7 @@ def jpeg(metadata: Says, *, pictures: int = 1) -> bytes:
     return b"\xff\xd8" + body + bytes(metadata.pixels) + b"\xff\xd9"
 
 
-def mpo(metadata: Says) -> bytes:
+def mpo(metadata: Metadata) -> bytes:
     return jpeg(metadata, pictures=2)
 
 
@@ -99,7 +99,7 @@ def profile(name: str, data: bytes) -> bytes:
     return chunk(b"zTXt", f"Raw profile type {name}".encode() + b"\0\0" + zlib.compress(lines.encode()))
 
 
-def png(metadata: Says, *, raw_profile: bool = False) -> bytes:
+def png(metadata: Metadata, *, raw_profile: bool = False) -> bytes:
     """Pixels in chunks of 8 KiB, as libpng writes them, with all metadata after them."""
     parts = [chunk(b"IHDR", struct.pack(">II", WIDTH, HEIGHT) + b"\x08\2\0\0\0")]
     parts += [chunk(b"IDAT", bytes(8192)) for _ in range(-(-metadata.pixels // 8192))]
@@ -113,14 +113,14 @@ def png(metadata: Says, *, raw_profile: bool = False) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + b"".join((*parts, chunk(b"IEND", b"")))
 
 
-def gif(metadata: Says) -> bytes:
+def gif(metadata: Metadata) -> bytes:
     head = b"GIF89a" + struct.pack("<HH", WIDTH, HEIGHT) + b"\0\0\0"
     trailer = b"\x01" + bytes(range(255, -1, -1)) + b"\0"
     packet = b"\x21\xff\x0bXMP DataXMP" + metadata.xmp + trailer if metadata.xmp else b""
     return head + bytes(metadata.pixels) + packet + b"\x3b"
 
 
-def webp(metadata: Says) -> bytes:
+def webp(metadata: Metadata) -> bytes:
     canvas = bytes(4) + (WIDTH - 1).to_bytes(3, "little") + (HEIGHT - 1).to_bytes(3, "little")
     body = b"WEBP" + _riff(b"VP8X", canvas) + _riff(b"VP8L", bytes(metadata.pixels))
     body += _riff(b"EXIF", metadata.block) if metadata.block else b""
@@ -132,7 +132,7 @@ def _riff(kind: bytes, data: bytes) -> bytes:
     return kind + struct.pack("<I", len(data)) + data + b"\0" * (len(data) % 2)
 
 
-def tiff_file(metadata: Says, *, big: bool = False, pointer: int = 4) -> bytes:
+def tiff_file(metadata: Metadata, *, big: bool = False, pointer: int = 4) -> bytes:
     entries = [short_entry(0x0100, WIDTH), short_entry(0x0101, HEIGHT), *metadata.primary]
     if metadata.xmp:
         entries.append((0x02BC, 1, len(metadata.xmp), metadata.xmp))
@@ -143,7 +143,7 @@ def tiff_file(metadata: Says, *, big: bool = False, pointer: int = 4) -> bytes:
     return tiff(tuple(entries), metadata.exif, big=big, pixels=metadata.pixels, pointer=pointer)
 
 
-def big_tiff(metadata: Says) -> bytes:
+def big_tiff(metadata: Metadata) -> bytes:
     return tiff_file(metadata, big=True)
 
 
@@ -155,7 +155,7 @@ def full_box(kind: bytes, data: bytes, version: int = 0) -> bytes:
     return box(kind, bytes([version, 0, 0, 0]) + data)
 
 
-def heif(metadata: Says, brand: bytes, *, in_meta: bool = False, tiles: int = 0) -> bytes:
+def heif(metadata: Metadata, brand: bytes, *, in_meta: bool = False, tiles: int = 0) -> bytes:
     """One picture (item 1) and its metadata items, after its pixels or in the box that lists them."""
     items = [(1, b"hvc1", b"", bytes(metadata.pixels))]
     items += [(number, b"hvc1", b"", b"") for number in range(4, 4 + tiles)]
@@ -190,19 +190,19 @@ def heif(metadata: Says, brand: bytes, *, in_meta: bool = False, tiles: int = 0)
     return first + meta + (b"" if in_meta else box(b"mdat", b"".join(one[3] for one in items)))
 
 
-def heic(metadata: Says) -> bytes:
+def heic(metadata: Metadata) -> bytes:
     return heif(metadata, b"heic")
 
 
-def avif(metadata: Says) -> bytes:
+def avif(metadata: Metadata) -> bytes:
     return heif(metadata, b"avif")
 
 
-def bmp(metadata: Says) -> bytes:
+def bmp(metadata: Metadata) -> bytes:
     return b"BM" + bytes(12) + struct.pack("<IiiHH", 40, WIDTH, -HEIGHT, 1, 24) + bytes(24 + metadata.pixels)
 
 
-def jp2(metadata: Says) -> bytes:
+def jp2(metadata: Metadata) -> bytes:
     head = box(b"jP  ", b"\r\n\x87\n") + box(b"ftyp", b"jp2 \0\0\0\0jp2 ")
     head += box(b"jp2h", box(b"ihdr", struct.pack(">IIHBBBB", HEIGHT, WIDTH, 3, 7, 7, 0, 0)))
     head += box(b"jp2c", bytes(metadata.pixels))
@@ -211,7 +211,7 @@ def jp2(metadata: Says) -> bytes:
     return head
 
 
-def psd(metadata: Says) -> bytes:
+def psd(metadata: Metadata) -> bytes:
     found = b"".join(
         resource(number, data)
         for number, data in ((0x0404, metadata.iptc), (0x0422, metadata.block), (0x0424, metadata.xmp))

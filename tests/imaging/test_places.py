@@ -17,7 +17,7 @@ from imgctl.ops.ingest.sidecar import SidecarFiles
 from tests.imaging.containers import (
     HEIGHT,
     WIDTH,
-    Says,
+    Metadata,
     avif,
     big_tiff,
     bmp,
@@ -36,7 +36,7 @@ from tests.imaging.containers import (
 )
 from tests.imaging.metadata import dataset, described, xmp_packet
 
-FORMATS: dict[str, Callable[[Says], bytes]] = {
+FORMATS: dict[str, Callable[[Metadata], bytes]] = {
     "JPEG": jpeg,
     "MPO": mpo,
     "PNG": png,
@@ -88,21 +88,21 @@ SHIFTED = datetime(2011, 3, 4, 3, 6, 7, tzinfo=UTC)
 TURN = struct.pack("<H", 6)
 
 
-def metadata_in(place: str, *, offset: bool) -> Says:
+def metadata_in(place: str, *, offset: bool) -> Metadata:
     """Every value, in one place."""
     if place == "EXIF":
         offsets = (text_entry(0x9011, b"+02:00"),) if offset else ()
         primary = (text_entry(0x010E, CAPTION.encode()), short_entry(0x0112, 6))
-        return Says(primary=primary, exif=(text_entry(0x9003, b"2011:03:04 05:06:07"), *offsets))
+        return Metadata(primary=primary, exif=(text_entry(0x9003, b"2011:03:04 05:06:07"), *offsets))
     if place == "IPTC":
         time = b"050607+0200" if offset else b"050607"
-        return Says(iptc=dataset(2, 55, b"20110304") + dataset(2, 60, time) + dataset(2, 120, CAPTION.encode()))
+        return Metadata(iptc=dataset(2, 55, b"20110304") + dataset(2, 60, time) + dataset(2, 120, CAPTION.encode()))
     if place == "XMP":
-        return Says(xmp=packet(offset=offset))
+        return Metadata(xmp=packet(offset=offset))
     if place == "the format itself":
         created = f"Fri, 4 Mar 2011 05:06:07 {'+0200' if offset else 'GMT'}"
-        return Says(texts={"Description": CAPTION, "Creation Time": created}, turned=True)
-    return Says()
+        return Metadata(texts={"Description": CAPTION, "Creation Time": created}, turned=True)
+    return Metadata()
 
 
 def packet(*, offset: bool) -> bytes:
@@ -137,7 +137,7 @@ def test_each_fact_is_read_from_each_place_that_can_hold_it(kind: str, place: st
 
 @pytest.mark.parametrize("kind", FORMATS)
 def test_the_size_of_a_file_without_metadata_is_read(kind: str) -> None:
-    header = recognise(FORMATS[kind](Says()))
+    header = recognise(FORMATS[kind](Metadata()))
 
     assert header.size == (WIDTH, HEIGHT)
     assert header.orientation == 1
@@ -157,7 +157,7 @@ def test_an_exif_item_is_read_from_the_meta_box() -> None:
 
 @pytest.mark.parametrize(("exif", "container"), [(6, True), (1, True), (8, True)])
 def test_a_rotation_of_the_container_replaces_that_of_exif(exif: int, container: bool) -> None:
-    header = recognise(heic(Says(primary=(short_entry(0x0112, exif),), turned=container)))
+    header = recognise(heic(Metadata(primary=(short_entry(0x0112, exif),), turned=container)))
 
     assert (header.orientation, header.size) == (1, (HEIGHT, WIDTH))
 
@@ -175,7 +175,7 @@ FAR = {kind: write for kind, write in FORMATS.items() if kind not in ("JPEG", "M
 def test_metadata_behind_the_pixels_are_read_without_the_pixels(kind: str, remote: bool) -> None:
     place = "XMP" if kind == "GIF" else "EXIF"
     what = metadata_in(place, offset=True)
-    data = FORMATS[kind](Says(primary=what.primary, exif=what.exif, xmp=what.xmp, pixels=9 * 2**20))
+    data = FORMATS[kind](Metadata(primary=what.primary, exif=what.exif, xmp=what.xmp, pixels=9 * 2**20))
     fetched: list[int] = []
 
     def fetch(at: int, length: int) -> bytes:

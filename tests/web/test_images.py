@@ -17,7 +17,7 @@ from imgctl.config.settings import Settings
 from imgctl.imaging.formats import Format
 from imgctl.imaging.probe import probe
 from imgctl.model import Status
-from tests.imaging.containers import HEIGHT, WIDTH, Says, text_entry, tiff_file
+from tests.imaging.containers import HEIGHT, WIDTH, Metadata, text_entry, tiff_file
 from tests.imaging.films import of_format, with_keys
 from tests.parts.proxy import Fault, fault_proxy
 from tests.web.server import OTHER, USER, WINDOWS_MEDIA, Served, served
@@ -85,7 +85,7 @@ def test_a_film_is_taken_and_shown_by_its_poster(either: Served) -> None:
 
 
 def test_metadata_behind_the_pixels_of_a_large_picture_is_recorded(either: Served) -> None:
-    scan = Says(
+    scan = Metadata(
         primary=(text_entry(0x010E, b"Print 17"),), exif=(text_entry(0x9003, b"1987:06:05 12:00:00"),), pixels=2**20
     )
 

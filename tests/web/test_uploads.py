@@ -9,7 +9,7 @@ import pytest
 
 from imgctl.config.settings import Settings
 from imgctl.model import Status
-from tests.imaging.containers import HEIGHT, WIDTH, Says, text_entry, tiff_file
+from tests.imaging.containers import HEIGHT, WIDTH, Metadata, text_entry, tiff_file
 from tests.parts.clouds import CloudServer
 from tests.web.server import OTHER, USER, WINDOWS_MEDIA, Served, digest_of, served, settings_for
 from tests.whole.conftest import photo
@@ -52,7 +52,7 @@ def test_a_direct_upload_ends_as_an_image_like_any_other(server: Served) -> None
 
 def test_metadata_behind_the_pixels_of_a_direct_upload_is_recorded(server: Served) -> None:
     scan = tiff_file(
-        Says(
+        Metadata(
             primary=(text_entry(0x010E, b"Print 17"),), exif=(text_entry(0x9003, b"1987:06:05 12:00:00"),), pixels=2**21
         )
     )

@@ -12,18 +12,18 @@ from sqlalchemy import update
 from imgctl.model import Image, StorageClass
 from imgctl.store.catalog.engine import open_catalog
 from imgctl.store.catalog.schema import images
-from tests.imaging.containers import HEIGHT, WIDTH, Says, heic, jpeg, png, short_entry, text_entry, tiff_file, webp
+from tests.imaging.containers import HEIGHT, WIDTH, Metadata, heic, jpeg, png, short_entry, text_entry, tiff_file, webp
 from tests.parts.proxy import fault_proxy
 from tests.whole.cold import archive
 from tests.whole.conftest import photo
 from tests.whole.deployment import USER, Deployment, Result, kill_at_a_request
 
 DAY = datetime(1987, 6, 5, 12, tzinfo=UTC)
-SAID = Says(
+METADATA = Metadata(
     primary=(text_entry(0x010E, b"Print 17"), short_entry(0x0112, 6)),
     exif=(text_entry(0x9003, b"1987:06:05 12:00:00"),),
 )
-LARGE = replace(SAID, pixels=9 * 2**20)
+LARGE = replace(METADATA, pixels=9 * 2**20)
 FORMATS = {"a.jpg": jpeg, "b.png": png, "c.webp": webp, "d.heic": heic, "e.tif": tiff_file}
 FACTS = ("caption", "taken_at", "width", "height")
 READ = ("backfill", "--metadata", "--yes", "--json")
@@ -62,7 +62,7 @@ def takeout(text: str) -> bytes:
 
 
 def test_what_rows_lack_is_filled_from_the_originals_and_nothing_else_changes(deployment: Deployment) -> None:
-    before = uploaded(deployment, {name: write(SAID) for name, write in FORMATS.items()})
+    before = uploaded(deployment, {name: write(METADATA) for name, write in FORMATS.items()})
 
     first = deployment.run(*READ)
     again = deployment.run(*READ)
@@ -85,7 +85,7 @@ def test_what_rows_lack_is_filled_from_the_originals_and_nothing_else_changes(de
 
 
 def test_values_of_a_row_are_kept_without_overwrite(deployment: Deployment) -> None:
-    uploaded(deployment, {"a.jpg": jpeg(SAID)}, caption="by hand", width=WIDTH, height=HEIGHT)
+    uploaded(deployment, {"a.jpg": jpeg(METADATA)}, caption="by hand", width=WIDTH, height=HEIGHT)
 
     kept = deployment.run(*READ)
     [filled] = deployment.images()
@@ -102,7 +102,7 @@ def test_values_of_a_row_are_kept_without_overwrite(deployment: Deployment) -> N
 
 
 def test_a_weak_date_never_overwrites_another(embedded: Deployment) -> None:
-    edited = Says(primary=(text_entry(0x0132, b"2020:01:01 00:00:00"),))
+    edited = Metadata(primary=(text_entry(0x0132, b"2020:01:01 00:00:00"),))
     uploaded(embedded, {"a.jpg": jpeg(edited)}, taken_at=DAY)
 
     embedded.run(*READ, "--overwrite", "taken_at")
@@ -158,7 +158,7 @@ def test_an_original_that_is_archived_behind_the_rows_back_is_counted(embedded: 
 
 
 def test_reading_that_is_billed_is_priced_and_needs_consent(servers: Deployment) -> None:
-    before = uploaded(servers, {name: write(SAID) for name, write in FORMATS.items()})
+    before = uploaded(servers, {name: write(METADATA) for name, write in FORMATS.items()})
 
     with fault_proxy(servers.store.endpoint_url) as proxy:
         run = servers.through(proxy.url).run
@@ -215,7 +215,7 @@ def test_a_run_that_was_stopped_goes_on_where_it_ended(deployment: Deployment) -
 
 
 def test_a_killed_run_is_finished_by_the_next(servers: Deployment) -> None:
-    before = uploaded(servers, {f"{number}.tif": tiff_file(replace(SAID, pixels=number)) for number in range(8)})
+    before = uploaded(servers, {f"{number}.tif": tiff_file(replace(METADATA, pixels=number)) for number in range(8)})
     for number in range(4):
         setting(servers, **dict.fromkeys(FACTS))
         kill_at_a_request(servers, list(READ), 16, random.Random(number))

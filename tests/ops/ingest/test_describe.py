@@ -159,7 +159,7 @@ def test_sidecars_are_found_in_more_directories_than_are_remembered(tmp_path: Pa
 
 def exif(primary: dict[int, bytes] | None = None, inner: dict[int, bytes] | None = None) -> bytes:
     entries = [tuple(text_entry(tag, text) for tag, text in (part or {}).items()) for part in (primary, inner)]
-    return containers.jpeg(containers.Says(primary=entries[0], exif=entries[1]))
+    return containers.jpeg(containers.Metadata(primary=entries[0], exif=entries[1]))
 
 
 MODIFIED, TAKEN, DIGITISED = 0x0132, 0x9003, 0x9004

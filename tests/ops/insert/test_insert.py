@@ -31,7 +31,7 @@ from imgctl.store.blobs.base import BlobStore
 from imgctl.store.blobs.open import open_store
 from imgctl.store.catalog.engine import Catalog
 from imgctl.store.catalog.schema import images as images_table
-from tests.imaging.containers import HEIGHT, WIDTH, Says, short_entry, text_entry, tiff_file
+from tests.imaging.containers import HEIGHT, WIDTH, Metadata, short_entry, text_entry, tiff_file
 from tests.imaging.films import HEIGHT as FILM_HEIGHT
 from tests.imaging.films import WIDTH as FILM_WIDTH
 from tests.imaging.films import of_format, with_keys
@@ -109,7 +109,7 @@ def fates(outcomes: Iterable[FileOutcome]) -> list[tuple[Fate, Reason]]:
 
 
 def test_embedded_metadata_is_read_at_any_position_in_a_blob(run: Insert, store: BlobStore, catalog: Catalog) -> None:
-    far = Says(
+    far = Metadata(
         primary=(text_entry(0x010E, b"Print 17"), short_entry(0x0112, 6)),
         exif=(text_entry(0x9003, b"1987:06:05 12:00:00"),),
         pixels=CHUNK_BYTES + 2**20,

@@ -23,7 +23,18 @@ from imgctl.ops.sources.base import STREAM_ABOVE, SourceFile
 from imgctl.ops.sources.local import LocalFiles
 from imgctl.ops.upload.order import UploadedAt, UploadOrder
 from imgctl.ops.upload.prepare import Preparing, date_of, prepare
-from tests.imaging.containers import HEIGHT, WIDTH, Says, big_tiff, heic, png, short_entry, text_entry, tiff_file, webp
+from tests.imaging.containers import (
+    HEIGHT,
+    WIDTH,
+    Metadata,
+    big_tiff,
+    heic,
+    png,
+    short_entry,
+    text_entry,
+    tiff_file,
+    webp,
+)
 
 PREPARING = Preparing(recogniser=Recogniser(WorkSettings()), prefix="", order=UploadOrder())
 PNG = Probe(format="png", content_type="image/png", extension="png", width=1, height=1)
@@ -31,7 +42,7 @@ UNDATED = Description(caption=None, taken_at=None)
 USER = UUID(int=1)
 NOW = datetime.now(UTC)
 MOMENTS = st.none() | st.datetimes(timezones=st.just(UTC))
-SAID = Says(
+METADATA = Metadata(
     primary=(text_entry(0x010E, b"Grandmother, print 17"), short_entry(0x0112, 6)),
     exif=(text_entry(0x9003, b"1987:06:05 12:00:00"),),
 )
@@ -42,7 +53,7 @@ SAID = Says(
 def test_metadata_behind_the_pixels_is_read_at_any_size(write: object, size: int, tmp_path: Path) -> None:
     assert callable(write)
     path = tmp_path / "scan"
-    path.write_bytes(write(Says(primary=SAID.primary, exif=SAID.exif, pixels=size)))
+    path.write_bytes(write(Metadata(primary=METADATA.primary, exif=METADATA.exif, pixels=size)))
     info = path.stat()
     found = SourceFile(
         path=str(path),
