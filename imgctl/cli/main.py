@@ -91,18 +91,26 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     # threshold and at the exit costs a third of the start. `run.limits` enables collection when work begins.
     gc.disable()
     threading.excepthook = _thread_died
+    _open_closed_streams()
     try:
         code = run(arguments)
     except Exception as error:
         _end_now(error)
     gc.freeze()
     try:
-        if sys.stderr is not None:
-            sys.stderr.flush()
+        sys.stderr.flush()
     except OSError:
         # Nobody reads stderr; without this the interpreter's failure to flush it would set the exit code.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
     sys.exit(code)
+
+
+def _open_closed_streams() -> None:
+    """Open /dev/null for standard streams that the caller closed: the next file would take such a descriptor."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            # Open for the rest of the process; the lowest free descriptor is its own.
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: PTH123, SIM115
 
 
 def run(arguments: Sequence[str] | None = None) -> int:

@@ -71,5 +71,5 @@ def _normal(line: str) -> str:
     line = re.sub(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", "ID", line)
     line = re.sub(r"/\S*/imgctl-demo-[\w-]+", "PLACE", line)
     line = re.sub(r"/\S*/bin/imgctl\b", "PROGRAM", line)
-    line = re.sub(r"applied [\d, ]+", "applied", line)
+    line = re.sub(r"applied (…|[\d, ]+)", "applied", line)
     return re.sub(r"\(decoder: .*\)", "(decoder)", line).rstrip()

@@ -107,8 +107,10 @@ def test_a_command_that_is_misspelt_is_met_with_the_right_one(embedded: Deployme
 
 
 @pytest.mark.parametrize(("arguments", "code"), [("ls", 0), ("ls --nope", 2)])
-@pytest.mark.parametrize("redirection", ["2>&-", "2>/dev/full"])
-def test_a_broken_stderr_leaves_the_exit_code(tmp_path: Path, arguments: str, code: int, redirection: str) -> None:
+@pytest.mark.parametrize("redirection", ["2>&-", "2>/dev/full", "<&-", ">&-", "<&- >&- 2>&-"])
+def test_a_closed_or_full_standard_stream_leaves_the_exit_code(
+    tmp_path: Path, arguments: str, code: int, redirection: str
+) -> None:
     # Buffered, as by default.
     environ = {
         name: value for name, value in os.environ.items() if not name.startswith(("IMGCTL_", "PYTHONUNBUFFERED"))
@@ -118,3 +120,14 @@ def test_a_broken_stderr_leaves_the_exit_code(tmp_path: Path, arguments: str, co
     done = subprocess.run(command, shell=True, cwd=tmp_path, env=environ, stdout=subprocess.PIPE, check=False)
 
     assert done.returncode == code
+
+
+def test_no_file_takes_the_descriptor_of_a_closed_stream(embedded: Deployment, album: dict[Path, bytes]) -> None:
+    command = [sys.executable, "-m", "imgctl", "upload", str(place_of(album)), "--user", str(USER)]
+    closed = 'exec "$@" <&- >&- 2>&-'
+
+    done = subprocess.run(["sh", "-c", closed, "sh", *command], env=embedded.environment(), check=False)
+
+    assert done.returncode == 0
+    assert len(embedded.images()) == len(set(album.values()))
+    assert embedded.run("audit", "--deep").code == 0
