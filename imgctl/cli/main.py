@@ -106,11 +106,16 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 
 def _open_closed_streams() -> None:
-    """Open /dev/null for standard streams that the caller closed: the next file would take such a descriptor."""
-    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+    """Open /dev/null for standard streams that the caller closed: the next file would take such a descriptor.
+
+    `sys.stdin` stays None, so that a list expected from it is an error and not an empty list.
+    """
+    for name in ("stdin", "stdout", "stderr"):
         if getattr(sys, name) is None:
-            # Open for the rest of the process; the lowest free descriptor is its own.
-            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: PTH123, SIM115
+            # The lowest free descriptor is the stream's own.
+            descriptor = os.open(os.devnull, os.O_WRONLY)
+            if name != "stdin":
+                setattr(sys, name, os.fdopen(descriptor, "w", encoding="utf-8"))
 
 
 def run(arguments: Sequence[str] | None = None) -> int:

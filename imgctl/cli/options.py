@@ -2,7 +2,6 @@
 
 import re
 import shutil
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import MISSING, Field, dataclass, field, fields
@@ -102,14 +101,15 @@ class Options:
 
 
 @contextmanager
-def stdin_file() -> Iterator[Path]:
-    """Copy standard input to a temporary file, which can be read twice, and yield its path."""
+def stdin_file(option: str) -> Iterator[Path]:
+    """Copy the standard input that an option names to a temporary file, which can be read twice, and yield its path."""
+    from imgctl.ops.upload.lists import standard_input
     from imgctl.run.scratch import Scratch
 
-    with Scratch("stdin") as scratch:
+    with Scratch("stdin") as scratch, standard_input(option) as source:
         file = scratch.path / "stdin"
         with file.open("wb") as kept:
-            shutil.copyfileobj(sys.stdin.buffer, kept)
+            shutil.copyfileobj(source, kept)
         yield file
 
 

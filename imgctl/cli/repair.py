@@ -116,7 +116,7 @@ def _findings(run: Running, parts: Parts, args: Args) -> Iterator[tuple[Findings
     if args.id and args.ids_from:
         raise UsageError("--id and --ids-from exclude each other", hint="list all of them in the file")
     if args.findings == "-":
-        with stdin_file() as file:
+        with stdin_file("FINDINGS") as file:
             yield FindingsFile(file=file), []
     elif args.findings:
         yield FindingsFile(file=Path(args.findings)), []

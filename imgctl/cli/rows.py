@@ -57,5 +57,5 @@ class ScopeOptions(RangeOptions):
         if self.ids_from is None or str(self.ids_from) != "-":
             yield Chosen(scope=self.scope, ids_from=self.ids_from)
             return
-        with stdin_file() as file:
+        with stdin_file("--ids-from") as file:
             yield Chosen(scope=self.scope, ids_from=file)

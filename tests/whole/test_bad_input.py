@@ -122,6 +122,21 @@ def test_a_closed_or_full_standard_stream_leaves_the_exit_code(
     assert done.returncode == code
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [f"upload --files-from - --user {USER}", "backfill --ids-from -", "erase --ids-from -", "repair -"],
+)
+def test_a_list_from_a_closed_stdin_is_an_error(embedded: Deployment, arguments: str) -> None:
+    command = f'"{sys.executable}" -m imgctl {arguments} <&-'
+
+    done = subprocess.run(
+        command, shell=True, env=embedded.environment(), stderr=subprocess.PIPE, text=True, check=False
+    )
+
+    assert done.returncode == 2
+    assert "the standard input is closed" in done.stderr
+
+
 def test_no_file_takes_the_descriptor_of_a_closed_stream(embedded: Deployment, album: dict[Path, bytes]) -> None:
     command = [sys.executable, "-m", "imgctl", "upload", str(place_of(album)), "--user", str(USER)]
     closed = 'exec "$@" <&- >&- 2>&-'

@@ -118,7 +118,7 @@ def command(session: Session, args: Args) -> ExitCode:
 def _ids_file(args: Args) -> Iterator[Path | None]:
     """Yield the file of ids; standard input is copied to a file that can be read twice."""
     if args.ids_from is not None and str(args.ids_from) == "-":
-        with stdin_file() as file:
+        with stdin_file("--ids-from") as file:
             yield file
     else:
         yield args.ids_from

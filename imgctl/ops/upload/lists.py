@@ -28,7 +28,7 @@ _SHA256 = re.compile("[0-9a-fA-F]{64}")
 def opened(name: str, option: str) -> AbstractContextManager[BinaryIO]:
     """Open the file of this name, or the standard input for `-`; UsageError if it cannot be opened."""
     if name == STDIN:
-        return _standard_input(option)
+        return standard_input(option)
     try:
         return open(name, "rb")  # noqa: PTH123  # a str keeps bytes that are no UTF-8
     except OSError as error:
@@ -36,7 +36,8 @@ def opened(name: str, option: str) -> AbstractContextManager[BinaryIO]:
         raise UsageError(f"{option} {name}: {message}", hint="check the path") from error
 
 
-def _standard_input(option: str) -> BinaryIO:
+def standard_input(option: str) -> BinaryIO:
+    """Open the standard input; UsageError if it is closed."""
     if sys.stdin is None:
         raise UsageError(f"{option} -: the standard input is closed", hint="pipe a list into it, or name a file")
     # A separate buffer: at exit the interpreter locks sys.stdin's buffer, which a thread may hold while it waits for a
