@@ -49,6 +49,15 @@ class Key:
     extension: str
 
 
+def is_utf8(text: str) -> bool:
+    """Whether a text can be a key or stand in a row; False with a lone surrogate, such as a file name may contain."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def new_id(at: datetime) -> UUID:
     """A UUIDv7 (RFC 9562 section 5.7) whose time is `at`, to the millisecond."""
     milliseconds = (at - EPOCH) // timedelta(milliseconds=1)

@@ -169,7 +169,7 @@ def _give_up_stderr() -> None:
 
 def _is_terminal() -> bool:
     try:
-        return sys.stderr is not None and sys.stderr.isatty()
+        return sys.stderr.isatty()
     except ValueError:
         return False
 

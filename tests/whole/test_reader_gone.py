@@ -31,6 +31,13 @@ def _without_reader(deployment: Deployment, *arguments: str) -> subprocess.Compl
     """Run a command whose stdout is a pipe with a closed reader."""
     reading, writing = os.pipe()
     os.close(reading)
+    try:
+        return _run(deployment, *arguments, stdout=writing)
+    finally:
+        os.close(writing)
+
+
+def _run(deployment: Deployment, *arguments: str, stdout: int) -> subprocess.CompletedProcess[str]:
     environment = {
         "PATH": os.defpath,
         "HOME": str(deployment.directory),
@@ -38,18 +45,15 @@ def _without_reader(deployment: Deployment, *arguments: str) -> subprocess.Compl
         "IMGCTL_STORE_URL": deployment.store.url,
         "IMGCTL_WORK_JOBS": "1",
     }
-    try:
-        return subprocess.run(
-            [PROGRAM, *arguments],
-            cwd=deployment.directory,
-            env=environment,
-            stdout=writing,
-            stderr=subprocess.PIPE,
-            text=True,
-            check=False,
-        )
-    finally:
-        os.close(writing)
+    return subprocess.run(
+        [PROGRAM, *arguments],
+        cwd=deployment.directory,
+        env=environment,
+        stdout=stdout,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
 
 
 @pytest.mark.parametrize(
@@ -117,22 +121,8 @@ WHERE datname = current_database() AND pid <> pg_backend_pid() AND xact_start IS
 
 @pytest.mark.parametrize("arguments", [("ls", "--json"), ("stats",), ("doctor",)])
 def test_a_full_disk_behind_stdout_is_an_error_with_a_next_step(filled: Deployment, arguments: tuple[str, ...]) -> None:
-    environment = {
-        "PATH": os.defpath,
-        "HOME": str(filled.directory),
-        "IMGCTL_CATALOG_URL": filled.catalog_url,
-        "IMGCTL_STORE_URL": filled.store.url,
-    }
     with Path("/dev/full").open("wb") as full:
-        ended = subprocess.run(
-            [PROGRAM, *arguments],
-            cwd=filled.directory,
-            env=environment,
-            stdout=full,
-            stderr=subprocess.PIPE,
-            text=True,
-            check=False,
-        )
+        ended = _run(filled, *arguments, stdout=full.fileno())
 
     assert ended.returncode == 1
     assert ended.stderr.splitlines()[-1] == (

@@ -11,6 +11,7 @@ from uuid import UUID
 
 from imgctl.dates import in_utc
 from imgctl.errors import UsageError
+from imgctl.keys import is_utf8
 from imgctl.ops.cells import unguarded
 from imgctl.units import count_of
 from imgctl.users import Users
@@ -173,7 +174,7 @@ def _csv_row(fields: list[str], names: list[str], columns: Columns) -> Row | Bad
     # As an export writes them, lest a spreadsheet takes them for formulas.
     row |= {name: unguarded(field) for name, field in row.items() if name in _TEXTS}
     for name, field in row.items():
-        if not _is_text(field):
+        if not is_utf8(field):
             return BadLine(detail=f"{name} is not UTF-8")
     return _complete(row, columns, given=frozenset(names))
 
@@ -211,11 +212,3 @@ def _misspelt(given: frozenset[str], columns: Columns) -> str:
         if near := get_close_matches(name.lower().replace("-", "_"), absent, n=1, cutoff=0.85):
             return f"{name!r} instead of {near[0]}"
     return ""
-
-
-def _is_text(field: str) -> bool:
-    try:
-        field.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

@@ -9,7 +9,7 @@ from typing import BinaryIO
 from uuid import UUID
 
 from imgctl.errors import KeyShapeError, UsageError
-from imgctl.keys import parse_key
+from imgctl.keys import is_utf8, parse_key
 from imgctl.ops.ingest.manifest import BadLine, Row, owner_and_date, rows
 from imgctl.ops.ingest.outcome import Fate, FileOutcome, Reason
 from imgctl.ops.ranges import CHUNK_BYTES
@@ -72,7 +72,7 @@ class Manifest:
         if isinstance(found, BadLine):
             return found
         key = row["key"].removeprefix(f"{self.store_url.rstrip('/')}/")
-        if not key or not _is_text(key):
+        if not key or not is_utf8(key):
             return BadLine(detail=f"key {row['key']!r} is empty or not UTF-8")
         user_id, uploaded_at = found
         assert user_id is not None
@@ -126,13 +126,5 @@ def _is_own(key: str, prefix: str) -> bool:
     try:
         parse_key(key, prefix=prefix)
     except KeyShapeError:
-        return False
-    return True
-
-
-def _is_text(key: str) -> bool:
-    try:
-        key.encode()
-    except UnicodeEncodeError:
         return False
     return True

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from imgctl.config.settings import Settings
 from imgctl.errors import ConfigError, UsageError
+from imgctl.keys import is_utf8
 from imgctl.ops.ingest.outcome import FileOutcome
 from imgctl.ops.retry import StopSignal
 from imgctl.ops.sources.base import SourceFile
@@ -217,7 +218,7 @@ def is_written_to(path: str) -> bool:
     Linux denies a read lease while the file is open for writing (fcntl(2)); only for files on local disks, and only to
     their owner.
     """
-    if not hasattr(fcntl, "F_SETLEASE") or not _is_text(path):
+    if not hasattr(fcntl, "F_SETLEASE") or not is_utf8(path):
         # To open a file whose name is not UTF-8 would be an event that watchfiles cannot report.
         return False
     try:
@@ -237,11 +238,3 @@ def is_written_to(path: str) -> bool:
         return False
     finally:
         os.close(descriptor)
-
-
-def _is_text(path: str) -> bool:
-    try:
-        path.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

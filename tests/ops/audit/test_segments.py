@@ -122,28 +122,19 @@ def test_a_stopped_audit_resumes_from_its_checkpoint(archive: Archive, tmp_path:
 
 @pytest.mark.usefixtures("small_pieces")
 def test_an_audit_of_the_last_days_resumes_from_its_checkpoint(archive: Archive, tmp_path: Path) -> None:
-    for photo in archive.photos:
-        archive.delete(photo.keys[Variant.THUMB])
-
     def order() -> AuditOrder:
         scope = Scope(since=TIME.convert("400d", None, None), until=TIME.convert("0s", None, None))
         return AuditOrder(grace=AT_ONCE.grace, checkpoint=tmp_path / "state", chosen=Chosen(scope=scope))
 
-    stopped = _Stop()
-    for _ in start.audit(archive.parts, order(), tally=Tally(), stop=stopped):
-        stopped.stopped = (tmp_path / "state").exists()
+    _stop_at_checkpoint(archive, order())
 
     assert len(archive.audit(order())) == len(archive.photos)
 
 
 @pytest.mark.usefixtures("small_pieces")
 def test_a_checkpoint_whose_findings_are_gone_is_refused(archive: Archive, tmp_path: Path) -> None:
-    for photo in archive.photos:
-        archive.delete(photo.keys[Variant.THUMB])
     order = AuditOrder(grace=AT_ONCE.grace, checkpoint=tmp_path / "state")
-    stopped = _Stop()
-    for _ in start.audit(archive.parts, order, tally=Tally(), stop=stopped):
-        stopped.stopped = (tmp_path / "state").exists()
+    _stop_at_checkpoint(archive, order)
     (tmp_path / "state.findings").write_text("")
 
     with pytest.raises(StateError, match="lacks findings"):
@@ -164,17 +155,23 @@ def test_two_audits_have_separate_checkpoints(archive: Archive, tmp_path: Path) 
 
 @pytest.mark.usefixtures("small_pieces")
 def test_a_checkpoint_of_another_archive_is_refused(archive: Archive, tmp_path: Path) -> None:
-    for photo in archive.photos:
-        archive.delete(photo.keys[Variant.THUMB])
     order = AuditOrder(grace=AT_ONCE.grace, checkpoint=tmp_path / "state")
-    stopped = _Stop()
-    for _ in start.audit(archive.parts, order, tally=Tally(), stop=stopped):
-        stopped.stopped = (tmp_path / "state").exists()
+    _stop_at_checkpoint(archive, order)
     mine = archive.parts.settings
     elsewhere = replace(mine, store=replace(mine.store, url=f"{mine.store.url}-of-another"))
 
     with pytest.raises(StateError, match="another archive"):
         list(start.audit(replace(archive.parts, settings=elsewhere), order, tally=Tally(), stop=_Stop()))
+
+
+def _stop_at_checkpoint(archive: Archive, order: AuditOrder) -> None:
+    """Lose every thumbnail, and stop an audit at its first checkpoint."""
+    assert order.checkpoint is not None
+    for photo in archive.photos:
+        archive.delete(photo.keys[Variant.THUMB])
+    stopped = _Stop()
+    for _ in start.audit(archive.parts, order, tally=Tally(), stop=stopped):
+        stopped.stopped = order.checkpoint.exists()
 
 
 class _Stop:

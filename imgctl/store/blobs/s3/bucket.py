@@ -10,6 +10,7 @@ from obstore.store import S3Store as ObstoreS3
 
 from imgctl.config.places import StoreSettings
 from imgctl.errors import BlobMissing, ConfigError, StoreError
+from imgctl.keys import is_utf8
 from imgctl.store.blobs.address import bucket_and_prefix, certificates
 from imgctl.store.blobs.calls import Calls
 from imgctl.store.blobs.errors import Target
@@ -75,10 +76,8 @@ class Bucket:
 
     def place(self, key: str) -> dict[str, object]:
         """The arguments for a key's object: boto3 accepts every name that a bucket can hold."""
-        try:
-            key.encode()
-        except UnicodeEncodeError:
-            raise BlobMissing(f"there is no blob {key}", hint=f"looked in bucket {self.name}") from None
+        if not is_utf8(key):
+            raise BlobMissing(f"there is no blob {key}", hint=f"looked in bucket {self.name}")
         return {"Bucket": self.name, "Key": self.prefix + key}
 
     def request(self, operation: Callable[..., T], key: str, **arguments: object) -> T:
