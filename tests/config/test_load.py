@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imgctl.config.load import Value, load_settings, misspelt, variables
+from imgctl.config.convert import Value
+from imgctl.config.load import load_settings, misspelt, variables
 from imgctl.config.places import SourceSettings, StoreSettings
 from imgctl.config.settings import Settings, WorkSettings
 from imgctl.errors import ConfigError, ExitCode
