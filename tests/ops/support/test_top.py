@@ -2,6 +2,7 @@
 
 import os
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from threading import Event
 from typing import Any
 from uuid import UUID
@@ -28,8 +29,12 @@ from tests.store.catalog.rows import finished, new_image, queued
 LONG_AGO = datetime.now(UTC) - timedelta(hours=2)
 
 
+_runs = count()
+
+
 def run_of(catalog: Catalog, command: str, *, pid: int = 0, host: str = "", code: int | None = None) -> UUID:
-    run = new_id(datetime.now(UTC))
+    # Ids of one millisecond have no order.
+    run = new_id(datetime.now(UTC) + timedelta(milliseconds=next(_runs)))
     where = host or os.uname().nodename
     with catalog.write() as connection:
         begin(connection, run, command=command, who="cron", host=where, pid=pid or os.getpid(), scope="{}")
