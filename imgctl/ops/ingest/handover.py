@@ -14,7 +14,11 @@ BATCH = 128
 MOST_PREPARED = 4 * BATCH
 MOST_PREPARED_BYTES = 16 * 2**20
 MOST_OUTCOMES = 2 * BATCH
+SMALL_BATCH = BATCH // 4
+"""Number of images that are worth a transaction if puts lack work; smaller ones take the readers' time for commits."""
 FEWEST_AHEAD = 8
+# Fewer puts in flight than this are started one by one: each may take long.
+FEW_PUTS = 8
 # The longest delay until a stop is noticed.
 IDLE_SECONDS = 1.0
 ENDS_THE_RUN = (StoreDenied, BucketMissing, StoreFull)
@@ -119,14 +123,17 @@ class Handover(Generic[S]):
             return True
         if not self._prepared or self.paused:
             return False
-        is_batch = len(self._prepared) >= BATCH or self._prepared_bytes >= MOST_PREPARED_BYTES
-        return self._putting < (limit + self._ahead if is_batch else limit / 2)
+        count, size = len(self._prepared), self._prepared_bytes
+        if count >= BATCH or size >= MOST_PREPARED_BYTES:
+            return self._putting < self._putters.next_limit + self._ahead
+        is_small_batch = count >= SMALL_BATCH or size >= MOST_PREPARED_BYTES / 4
+        return self._putting < (limit / 2 if is_small_batch else min(limit / 2, FEW_PUTS))
 
     def take(self, most: int | None) -> Work[S]:
         """Return all arrived images, and as many prepared ones as the putters need, at most `most`."""
         with self._room:
             arrived, self._arrived = self._arrived, []
-            wanted = max(0, self._putters.limit + self._ahead + BATCH - self._putting)
+            wanted = max(0, self._putters.next_limit + self._ahead + BATCH - self._putting)
             prepared = self._prepared[: wanted if most is None else min(wanted, most)]
             del self._prepared[: len(prepared)]
             self._prepared_bytes -= sum(one.held for one in prepared)

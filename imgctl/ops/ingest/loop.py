@@ -140,6 +140,7 @@ class Ingest(Generic[S]):
         self._readers.stop()
         self._release(*self._handover.close())
         self._putters.close()
+        self.bucket.join()
         self._readers.join()
 
     def _read_more(self) -> None:
@@ -160,7 +161,7 @@ class Ingest(Generic[S]):
             if now := trace.clock():
                 item.note("read", now - int((time.monotonic() - item.started) * 1e9))
             if not self._order.dry_run:
-                self.bucket.begin()
+                self.bucket.begin(puts=True)
         return self._handover.offer(item)
 
     def _put_ended(self, prepared: Prepared[S], error: Exception | None) -> None:

@@ -19,20 +19,25 @@ from imgctl.store.blobs.base import BlobStore
 
 
 class BucketCheck:
-    """Checks once, in its own thread, that the bucket exists: some servers create a misspelt bucket on a put."""
+    """Checks once, in its own thread, that the bucket exists: some servers create a misspelt bucket on a put.
+
+    If a put is likely to follow, it also tests put-if-absent, so that the first put does not wait for the test.
+    """
 
     def __init__(self, store: BlobStore) -> None:
         self._store = store
         self._lock = Lock()
-        self._begun = False
+        self._begun = self._puts = False
         self._done: Future[None] = Future()
+        self._thread = Thread(target=self._check, name="imgctl bucket", daemon=True)
 
-    def begin(self) -> None:
-        """Start the check, unless it has started."""
+    def begin(self, *, puts: bool = False) -> None:
+        """Start the check, unless it has started; with `puts` it tests put-if-absent as well."""
         with self._lock:
             begun, self._begun = self._begun, True
         if not begun:
-            Thread(target=self._check, name="imgctl bucket", daemon=True).start()
+            self._puts = puts
+            self._thread.start()
 
     def result(self) -> None:
         """Wait for the check; raise BucketMissing if there is no bucket, or the error of the check."""
@@ -41,6 +46,11 @@ class BucketCheck:
             # Credentials may allow puts without listing.
             self._done.result()
 
+    def join(self) -> None:
+        """Wait a moment for the check, if it has started, to delete its probe."""
+        if self._begun:
+            join_for_a_moment([self._thread])
+
     def _check(self) -> None:
         try:
             self._store.reach()
@@ -48,12 +58,17 @@ class BucketCheck:
             self._done.set_exception(error)
         else:
             self._done.set_result(None)
+            # A failed test is repeated by the first put, which reports the error.
+            if self._puts:
+                with suppress(StoreError):
+                    self._store.test_put_if_absent()
 
 
 class Putters(Generic[S]):
     """Threads that put originals from a queue and call `ended` for each, with the error of a put that failed.
 
-    At most `limit` of them run at a time: `concurrency`, or for 0 an adaptive number. No put starts after a `stop`.
+    At most `limit` of them run at a time: `concurrency`, or for 0 an adaptive number; `next_limit` is the most that the
+    next put to end may allow. No put starts after a `stop`.
     """
 
     def __init__(
@@ -75,6 +90,10 @@ class Putters(Generic[S]):
         self._given_up = False
         self._lock = Lock()
         self._threads: set[Thread] = set()
+
+    @property
+    def next_limit(self) -> int:
+        return self._adaptive.next_limit if self._adaptive is not None else self.limit
 
     def submit(self, puts: Sequence[Prepared[S]]) -> None:
         """Queue puts; the caller bounds the queue."""
@@ -98,8 +117,9 @@ class Putters(Generic[S]):
 
     def _serve(self) -> None:
         while (prepared := self._queue.get()) is not None:
+            began = time.monotonic()
             error = self._put(prepared)
-            last = self._adaptive is not None and self._is_too_many(self._adaptive, prepared.row.bytes)
+            last = self._adaptive is not None and self._is_too_many(self._adaptive, prepared.row.bytes, began)
             self._ended(prepared, error)
             if last:
                 return
@@ -126,14 +146,14 @@ class Putters(Generic[S]):
         self._threads.add(thread)
         thread.start()
 
-    def _is_too_many(self, adaptive: AdaptiveConcurrency, size: int) -> bool:
+    def _is_too_many(self, adaptive: AdaptiveConcurrency, size: int, began: float) -> bool:
         """Count a put, which may change the limit; a higher limit starts threads for the puts already queued.
 
         True if more threads run than the limit allows: the calling thread must end.
         """
         with self._lock:
             now, pushbacks, waiting = time.monotonic(), self._store.pushbacks, self._queue.qsize()
-            self.limit = adaptive.ended(size, now=now, pushbacks=pushbacks, starved=not waiting)
+            self.limit = adaptive.ended(size, began=began, now=now, pushbacks=pushbacks, starved=not waiting)
             for _ in range(min(waiting, self.limit - len(self._threads))):
                 self._add_thread()
             if len(self._threads) <= self.limit:

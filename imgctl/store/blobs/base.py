@@ -93,6 +93,9 @@ class BlobStore(Protocol):
     def put_if_absent(self) -> Kept | None:
         """Whether the store rejects a put under an existing key; None before the first `create` or `copy`."""
 
+    def test_put_if_absent(self, key: str = "") -> Kept:
+        """Return `put_if_absent`, tested by two small puts if it is not yet known; `key` is the key in error texts."""
+
     def traits(self) -> Traits:
         """Test the features that imgctl relies on, with small blobs that are deleted again."""
 

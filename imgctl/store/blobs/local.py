@@ -49,6 +49,10 @@ class LocalStore:
         """Always YES: link(2) never replaces an existing name."""
         return Kept.YES
 
+    def test_put_if_absent(self, key: str = "") -> Kept:
+        """Return YES."""
+        return self.put_if_absent
+
     def traits(self) -> Traits:
         """Test put-if-absent; the other traits apply to servers only."""
         with self._probe() as key:

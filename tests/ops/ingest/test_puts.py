@@ -8,7 +8,7 @@ from uuid import UUID
 
 import pytest
 
-from imgctl.errors import BucketMissing, StoreDenied
+from imgctl.errors import BucketMissing, StoreDenied, StoreUnavailable
 from imgctl.imaging.probe import Probe
 from imgctl.keys import new_id
 from imgctl.ops.ingest.describe import Description
@@ -16,17 +16,24 @@ from imgctl.ops.ingest.original import Content, Prepared, new_row
 from imgctl.ops.ingest.outcome import Reason
 from imgctl.ops.ingest.puts import BucketCheck, Putters
 from imgctl.store.blobs.local import LocalStore
+from imgctl.store.blobs.traits import Kept
 
 PNG = Probe(format="png", content_type="image/png", extension="png", width=1, height=1)
 
 
 class Reached(LocalStore):
-    """A directory store that counts the checks for its bucket, and may fail them."""
+    """A directory store that counts the checks for its bucket and of put-if-absent, and may fail them."""
 
-    def __init__(self, root: Path, refusal: Exception | None = None) -> None:
+    def __init__(self, root: Path, refusal: Exception | None = None, untested: Exception | None = None) -> None:
         super().__init__(root)
-        self.times = 0
-        self._refusal = refusal
+        self.times = self.tests = 0
+        self._refusal, self._untested = refusal, untested
+
+    def test_put_if_absent(self, key: str = "") -> Kept:
+        self.tests += 1
+        if self._untested is not None:
+            raise self._untested
+        return super().test_put_if_absent(key)
 
     def reach(self) -> None:
         self.times += 1
@@ -41,8 +48,9 @@ def test_a_missing_bucket_is_reported_each_time(tmp_path: Path) -> None:
     for _ in range(2):
         with pytest.raises(BucketMissing):
             bucket.result()
+    bucket.join()
 
-    assert store.times == 1
+    assert (store.times, store.tests) == (1, 0)
 
 
 def test_credentials_without_listing_may_still_put(tmp_path: Path) -> None:
@@ -51,6 +59,37 @@ def test_credentials_without_listing_may_still_put(tmp_path: Path) -> None:
     BucketCheck(store).result()
 
     assert store.times == 1
+
+
+@pytest.mark.parametrize("untested", [None, StoreDenied("not allowed to put"), StoreUnavailable("timed out")])
+def test_put_if_absent_is_tested_before_the_first_put(tmp_path: Path, untested: Exception | None) -> None:
+    store = Reached(tmp_path, untested=untested)
+    bucket = BucketCheck(store)
+
+    # An error of the test is left to the puts, which test again.
+    bucket.begin(puts=True)
+    bucket.result()
+    bucket.join()
+
+    assert (store.times, store.tests) == (1, 1)
+
+
+def test_without_puts_the_check_is_one_listing(tmp_path: Path) -> None:
+    store = Reached(tmp_path)
+    bucket = BucketCheck(store)
+
+    bucket.result()
+    bucket.join()
+
+    assert (store.times, store.tests) == (1, 0)
+
+
+def test_a_check_that_never_began_is_not_waited_for(tmp_path: Path) -> None:
+    store = Reached(tmp_path)
+
+    BucketCheck(store).join()
+
+    assert (store.times, store.tests) == (0, 0)
 
 
 def test_what_a_stopped_run_did_not_put_is_said_to_be_not_tried(tmp_path: Path) -> None:

@@ -164,11 +164,11 @@ def test_if_the_probe_is_forbidden_puts_still_have_the_condition(moto_s3: S3Serv
 
 
 def test_a_failed_test_of_put_if_absent_is_repeated(moto_s3: S3Server) -> None:
-    store = open_store(StoreSettings(url="s3://not-made-yet", endpoint_url=moto_s3.endpoint_url, retries=0))
+    store = open_store(StoreSettings(url="s3://made-later", endpoint_url=moto_s3.endpoint_url, retries=0))
 
     with pytest.raises(BucketMissing):
         store.create(KEY, b"x", content_type=JPEG)
-    moto_s3.client().create_bucket(Bucket="not-made-yet")
+    moto_s3.client().create_bucket(Bucket="made-later")
     store.create(KEY, b"x", content_type=JPEG)
 
     assert store.put_if_absent is Kept.YES

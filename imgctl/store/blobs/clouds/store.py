@@ -74,13 +74,24 @@ class CloudStore:
     def put_if_absent(self) -> Kept | None:
         return self._traits.put_if_absent
 
+    def test_put_if_absent(self, key: str = "") -> Kept:
+        """See BlobStore."""
+        if (kept := self._traits.put_if_absent) is not None:
+            return kept
+        with self._lock:
+            if (kept := self._traits.put_if_absent) is None:
+                kept = self._traits.put_if_absent = put_if_absent(self, self.prefix, self._provider, self._calls, key)
+                if text := warning(kept):
+                    log.warning("bucket %s: %s", self.bucket, text)
+        return kept
+
     def traits(self) -> Traits:
-        self._tested_absent("")
+        self.test_put_if_absent()
         return all_traits(self, self.prefix, self._provider, self._calls, self._traits)
 
     def create(self, key: str, body: bytes, *, content_type: str) -> None:
         """Put if absent, with an MD5 that the server checks; for servers that overwrite, a HEAD precedes each try."""
-        look = self._tested_absent(checked(key)) is Kept.IGNORED
+        look = self.test_put_if_absent(checked(key)) is Kept.IGNORED
         self._put(key, body, content_type=content_type, absent=True, look=look)
 
     def create_file(self, key: str, path: Path, *, size: int, content_type: str, sha256: bytes) -> None:
@@ -112,7 +123,7 @@ class CloudStore:
     def copy(self, source_key: str, key: str, *, etag: str, content_type: str) -> None:
         copied, place = Copied(etag, content_type), self.prefix + checked(source_key)
         name = self.prefix + checked(key)
-        conditional = self._provider.is_own and self._tested_absent(key) is not Kept.IGNORED
+        conditional = self._provider.is_own and self.test_put_if_absent(key) is not Kept.IGNORED
 
         def copy() -> None:
             if not conditional:
@@ -209,7 +220,7 @@ class CloudStore:
 
     def sign_create(self, key: str, *, seconds: int, size: int, content_type: str, sha256: bytes) -> SignedPut | None:
         """A PUT that creates; Azure's signature covers neither size nor SHA-256: the caller must verify them."""
-        if self._tested_absent(checked(key)) is Kept.IGNORED:
+        if self.test_put_if_absent(checked(key)) is Kept.IGNORED:
             return None
         sign, name = self._provider.sign_create, self.prefix + key
         wanted = partial(sign, name, seconds=seconds, size=size, content_type=content_type, sha256=sha256)
@@ -220,17 +231,6 @@ class CloudStore:
 
     def check(self) -> None:
         check(self, self.bucket)
-
-    def _tested_absent(self, key: str) -> Kept:
-        """Whether a put under an existing key is rejected; tested once, by putting twice under a new name."""
-        if (kept := self._traits.put_if_absent) is not None:
-            return kept
-        with self._lock:
-            if (kept := self._traits.put_if_absent) is None:
-                kept = self._traits.put_if_absent = put_if_absent(self, self.prefix, self._provider, self._calls, key)
-                if text := warning(kept):
-                    log.warning("bucket %s: %s", self.bucket, text)
-        return kept
 
     def _put(
         self,

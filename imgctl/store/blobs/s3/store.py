@@ -71,12 +71,15 @@ class S3Store:
     def put_if_absent(self) -> Kept | None:
         return self.bucket.traits.put_if_absent
 
+    def test_put_if_absent(self, key: str = "") -> Kept:
+        return put_if_absent(self.bucket, key)
+
     def traits(self) -> Traits:
         return all_traits(self.bucket, checksum=self._settings.checksum != "none")
 
     def create(self, key: str, body: bytes, *, content_type: str) -> None:
         """Put if absent, with a CRC64NVME that the server checks; for servers without put-if-absent a HEAD precedes each try."""
-        kept = put_if_absent(self.bucket, checked(key))
+        kept = self.test_put_if_absent(checked(key))
         mode: PutMode = "overwrite" if kept is Kept.NOT_IMPLEMENTED else "create"
         self._put(key, body, {"Content-Type": content_type}, mode=mode, look=kept in LACKING)
 
@@ -213,7 +216,7 @@ class S3Store:
 
     def sign_create(self, key: str, *, seconds: int, size: int, content_type: str, sha256: bytes) -> SignedPut | None:
         """A PUT whose size, type, SHA-256 and put-if-absent are part of the signature; None if it could overwrite."""
-        if put_if_absent(self.bucket, checked(key)) in LACKING:
+        if self.test_put_if_absent(checked(key)) in LACKING:
             return None
         return sign_put(self.bucket, key, seconds=seconds, size=size, content_type=content_type, sha256=sha256)
 
@@ -226,7 +229,7 @@ class S3Store:
 
     def _condition(self, key: str) -> Mapping[str, str]:
         """Put-if-absent as arguments for boto3; empty for a server that rejects the header."""
-        return {} if put_if_absent(self.bucket, key) is Kept.NOT_IMPLEMENTED else IF_ABSENT
+        return {} if self.test_put_if_absent(key) is Kept.NOT_IMPLEMENTED else IF_ABSENT
 
     def _put(self, key: str, body: bytes, described: "Attributes", *, mode: "PutMode", look: bool = False) -> None:
         name = self.bucket.prefix + checked(key)
