@@ -16,6 +16,8 @@ from imgctl.store.catalog.schema import SQLITE, PerDatabase, digest, images, in_
 NAME_START = 12
 # The first seven bytes of a SHA-256 identify a content as well as sixteen; index entries are half as long.
 DIGEST_START = 7
+# Partial indexes list the images of all users in these states, by id. Nearly all images are ready: the newest are found soon.
+_INDEXED_STATES = (Status.PROCESSING, Status.FAILED)
 # Sorts after every other character, bytewise too.
 _LAST = "\U0010ffff"
 
@@ -82,6 +84,8 @@ def unindexed(connection: Connection, sought: Sought, user_id: UUID | None) -> s
     """Return the criteria that no index serves, so that every row of the scope is read; empty if an index does."""
     if sought.id is not None or sought.among is not None or (sought.sha256 is not None and user_id is not None):
         return ""
+    if sought.status in _INDEXED_STATES:
+        return ""
     taken = (sought.taken_since, sought.taken_until) != (None, None)
     indexed = {
         "idx_name": sought.name is not None and start_of(sought.name) != "",
@@ -95,6 +99,7 @@ def unindexed(connection: Connection, sought: Sought, user_id: UUID | None) -> s
         "contents": sought.sha256,
         "capture times": taken,
         "captions": sought.words,
+        "unfinished uploads": sought.status is Status.UPLOADING,
     }
     return " and ".join(name for name, given in what.items() if given)
 

@@ -205,6 +205,7 @@ Index("idx_user_recent", images.c.user_id, images.c.uploaded_at.desc())
 # Half a SHA-256 identifies a content as surely and keeps the index a third smaller; NULLs never conflict.
 Index("uq_user_digest", images.c.user_id, digest(images.c.sha256), unique=True)
 Index("idx_claimable", images.c.id)
+Index("idx_failed", images.c.id)
 
 # Erased images. The row is deleted from `images` in the same transaction, so that no listing, link, queue or lease holder
 # finds it. `notes` (JSON) holds the keys of the row and the blobs found; null at the end.

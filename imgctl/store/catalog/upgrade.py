@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     # Every command checks the schema; only an upgrade needs this import.
     from alembic.config import Config
 
-HEAD = "0007"
+HEAD = "0008"
 """The newest migration."""
 ABSENT = ""
 CURRENT = "current"

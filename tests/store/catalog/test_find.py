@@ -8,13 +8,14 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import Connection, event, text
+from sqlalchemy import Connection, event, text, update
 
 from imgctl.model import Status
 from imgctl.store.catalog.engine import Catalog
 from imgctl.store.catalog.find import OPTIONAL, Sought, make_optional, unindexed
 from imgctl.store.catalog.lookups import Scope, newest
 from imgctl.store.catalog.reservations import confirm, promise
+from imgctl.store.catalog.schema import images, status_literal
 from tests.store.catalog.rows import NOON, OTHER_USER, USER, new_image
 
 HOUR = timedelta(hours=1)
@@ -101,6 +102,22 @@ def test_each_search_uses_its_index(filled: Catalog) -> None:
             assert "SCAN images" not in plans[-1], (sought, plans[-1])
 
 
+@pytest.mark.parametrize(("status", "index"), [(Status.FAILED, "idx_failed"), (Status.PROCESSING, "idx_claimable")])
+def test_the_few_images_in_a_state_are_found_by_its_index(filled: Catalog, status: Status, index: str) -> None:
+    with filled.write() as connection:
+        connection.execute(update(images).values(status=status_literal(Status.READY)))
+        connection.execute(update(images).where(images.c.name == "IMG_0001.JPG").values(status=status_literal(status)))
+        connection.execute(text("ANALYZE"))
+    plans = explained(filled)
+
+    with filled.read() as connection:
+        if filled.dialect != "sqlite":
+            connection.execute(text("SET LOCAL enable_seqscan = off"))
+        assert names(connection, Sought(status=status)) == ["IMG_0001.JPG"]
+
+    assert index in plans[-1]
+
+
 def explained(catalog: Catalog) -> list[str]:
     """Return a list that gets the database's plan of each later query."""
     plans: list[str] = []
@@ -118,7 +135,9 @@ def explained(catalog: Catalog) -> list[str]:
 def test_criteria_without_an_index_are_named(filled: Catalog) -> None:
     with filled.read() as connection:
         assert unindexed(connection, Sought(), None) == ""
-        assert unindexed(connection, Sought(status=Status.FAILED), None) == ""
+        assert unindexed(connection, Sought(status=Status.READY), None) == ""
+        assert unindexed(connection, Sought(status=Status.FAILED, words=("sunset",)), None) == ""
+        assert unindexed(connection, Sought(status=Status.UPLOADING), None) == "unfinished uploads"
         assert unindexed(connection, Sought(sha256=WANTED), USER) == ""
         assert unindexed(connection, Sought(name="IMG*"), USER) == "names"
         assert unindexed(connection, Sought(sha256=WANTED, words=("sunset",)), None) == "contents and captions"

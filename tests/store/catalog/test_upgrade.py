@@ -22,7 +22,7 @@ from imgctl.store.catalog.upgrade import ABSENT, CURRENT, HEAD, check_current, d
 from tests.store.catalog.rows import new_image, walk
 
 MILLISECOND = timedelta(milliseconds=2)
-REVISIONS = ["0001", "0002", "0003", "0004", "0005", "0006", HEAD]
+REVISIONS = ["0001", "0002", "0003", "0004", "0005", "0006", "0007", HEAD]
 OLD = """
 INSERT INTO images (id, user_id, uploaded_at, status)
 VALUES (:id, '7f0c6d5e-0000-4000-8000-000000000001', :uploaded_at, :status)
@@ -145,7 +145,9 @@ def test_the_printed_ddl_creates_a_current_catalog(empty_catalog_url: str) -> No
         plain.close()
     else:
         with psycopg.connect(empty_catalog_url.replace("+psycopg", ""), autocommit=True) as connection:
-            connection.execute(script.encode())
+            # Like psql: a batch of statements would be one transaction, in which no index can be built concurrently.
+            for statement in script.split(";\n\n"):
+                connection.execute(statement.encode())
 
     catalog = open_catalog(empty_catalog_url)
     check_current(catalog)

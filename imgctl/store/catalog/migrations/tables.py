@@ -12,6 +12,7 @@ TABLES = (images, erased, holds, operations, fingerprints)
 # The rows of partial indexes.
 _PARTIAL = {
     "idx_claimable": f"status = '{Status.PROCESSING}'",
+    "idx_failed": f"status = '{Status.FAILED}'",
     "idx_erasing": "erased_at IS NULL",
     "idx_held": "released_at IS NULL",
 }
