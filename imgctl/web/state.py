@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait  # noqa: TID251  nothing waits for these
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Lock
 from typing import Annotated, Generic, TypeVar
 from uuid import UUID
@@ -11,6 +11,7 @@ from uuid import UUID
 import anyio
 from fastapi import Depends, Request
 
+from imgctl.config.places import StoreSettings
 from imgctl.errors import ImgctlError, StoreError
 from imgctl.keys import PROBES
 from imgctl.model import Image
@@ -19,6 +20,7 @@ from imgctl.ops.ingest.spool import PIECE_BYTES, SpoolDirectory
 from imgctl.ops.notify.watch import Watch
 from imgctl.ops.parts import Parts
 from imgctl.run.window import ByteBudget
+from imgctl.store.blobs.open import open_store
 from imgctl.store.catalog.holds import LegalHold, held_among
 from imgctl.store.catalog.lookups import by_ids
 from imgctl.users import Users
@@ -30,6 +32,9 @@ T = TypeVar("T")
 
 # Threads that wait for the store; others read the catalog, so that a slow store delays no GET.
 WRITERS = 32
+READERS = 16
+# A page waits for the store at most about this long, twice: browsers and proxies give up after a minute.
+PAGE_SECONDS, PAGE_RETRIES = 10.0, 1
 SPOOLERS = 8
 LEAST_RECEIVING = 16
 MOST_STREAMS = 512
@@ -76,6 +81,8 @@ class AppState:
         self.event_posts = Slots(MOST_EVENT_POSTS)
         self.exports = Slots(MOST_EXPORTS)
         self._origin: str | None = None
+        self._pages = replace(parts, store=open_store(_for_pages(parts.settings.store)))
+        self._readers = anyio.CapacityLimiter(READERS)
         self._writers = anyio.CapacityLimiter(WRITERS)
         self._exporters = anyio.CapacityLimiter(MOST_EXPORTS)
         self._spoolers = anyio.CapacityLimiter(SPOOLERS)
@@ -96,6 +103,10 @@ class AppState:
     async def write(self, work: Callable[[], T]) -> T:
         """Run work that waits for the store in a writer thread; a client that disconnects does not interrupt it."""
         return await anyio.to_thread.run_sync(work, limiter=self._writers)
+
+    async def read(self, work: Callable[[Parts], T]) -> T:
+        """Run work that reads the store for a page, in a reader thread; its parts do not wait long for the store."""
+        return await anyio.to_thread.run_sync(work, self._pages, limiter=self._readers)
 
     async def export(self, work: Callable[[], T]) -> T:
         """Write an export, which a client reads for minutes, in an exporter thread."""
@@ -124,6 +135,10 @@ class AppState:
         self.readiness.close()
         self.recogniser.close()
         self.spools.close()
+
+
+def _for_pages(store: StoreSettings) -> StoreSettings:
+    return replace(store, timeout=min(store.timeout, PAGE_SECONDS), retries=min(store.retries, PAGE_RETRIES))
 
 
 class Lookups(Generic[T]):

@@ -8,7 +8,7 @@ from fastapi.responses import JSONResponse, Response
 from imgctl.ops.receive import Announced, Granted, complete, grant
 from imgctl.units import format_bytes
 from imgctl.web.answers import ImageAnswer, UploadAnswer, UploadRequest, refusals, seen_by
-from imgctl.web.auth import Writer
+from imgctl.web.auth import Caller, Writer
 from imgctl.web.images import ImageId, image_answer, owner
 from imgctl.web.links import Json
 from imgctl.web.problem import Refusal
@@ -27,11 +27,15 @@ router = APIRouter(tags=["direct uploads"])
         **refusals(400, 409, 413, 415),
     },
 )
-def announce(upload: UploadRequest, request: Request, state: State, caller: Writer) -> Response:
+async def announce(upload: UploadRequest, request: Request, state: State, caller: Writer) -> Response:
     """Promise an image and get a signed PUT for its bytes.
 
     The store rejects a second PUT and, except for Azure, other bytes.
     """
+    return await state.write(lambda: _promised(upload, request, state, caller))
+
+
+def _promised(upload: UploadRequest, request: Request, state: AppState, caller: Caller) -> Response:
     user_id = owner(state, caller, upload.user_id)
     if state.parts.settings.store.url.startswith("file://"):
         raise Refusal(409, "this store takes no direct uploads", hint="send the bytes to POST /images")

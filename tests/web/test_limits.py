@@ -2,20 +2,26 @@
 
 import re
 import socket
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from urllib.parse import urlsplit
 
+import httpx
 import pytest
 
 from imgctl.config.settings import Settings
 from imgctl.web.auth import Scope
+from tests.parts.proxy import Fault, fault_proxy
 from tests.web.server import USER, Served, served, token
 from tests.whole.conftest import photo
 
 _, LINE = token(Scope.READ, Scope.WRITE)
 POSTS = re.compile(r'imgctl_http_requests_total{method="POST",route="(.+)",status="(.+)"}')
+# More than the server's threads for requests that read the catalog only.
+MANY = 50
 FORM = "multipart/form-data; boundary=B"
 
 
@@ -145,3 +151,42 @@ def test_a_client_that_disconnects_is_no_error_of_the_server(
     # The framework reads the bodies of the last two, and refuses them as malformed.
     assert sorted(counted) == [("/events", "499"), ("/images", "499"), ("/login", "400"), ("/uploads", "400")]
     assert "Traceback" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("path", "announced"),
+    [("/view/{image}", None), ("/uploads", {"sha256": "0" * 64, "bytes": 10, "content_type": "image/jpeg"})],
+)
+def test_a_store_that_does_not_respond_delays_no_answer_from_the_catalog(
+    remote: Settings, path: str, announced: dict[str, object] | None
+) -> None:
+    reached = threading.Semaphore(0)
+
+    def stalls(_method: str, _path: str, _number: int) -> Fault:
+        reached.release()
+        return Fault.STALL
+
+    with served(remote) as filled:
+        image = filled.send(photo(1))
+    proxy = fault_proxy(remote.store.endpoint_url, policy=stalls)
+    with ExitStack() as stalled:
+        store = replace(remote.store, endpoint_url=stalled.enter_context(proxy).url, timeout=20.0, retries=0)
+        with served(replace(remote, store=store)) as server, ThreadPoolExecutor(MANY) as clients:
+
+            def status() -> int:
+                with httpx.Client(base_url=server.url, timeout=120) as client:
+                    if announced is None:
+                        return client.get(path.format(image=image)).status_code
+                    return client.post(path, json=announced | {"user_id": str(USER)}).status_code
+
+            waiting = [clients.submit(status) for _ in range(MANY)]
+            assert reached.acquire(timeout=60)
+            listed = {server.client.get("/images").status_code for _ in range(MANY)}
+            ended = sum(one.done() for one in waiting)
+            # Without the proxy the stalled requests fail at once.
+            stalled.close()
+            statuses = {one.result() for one in waiting}
+
+    assert listed == {200}
+    assert ended == 0
+    assert statuses == {503}

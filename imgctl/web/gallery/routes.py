@@ -12,6 +12,7 @@ from fastapi.responses import RedirectResponse, Response
 from imgctl.model import Image, Status
 from imgctl.ops.erase.order import owner_digest
 from imgctl.ops.lookup import Listed, listed, pattern
+from imgctl.ops.parts import Parts
 from imgctl.ops.support.overview import overview
 from imgctl.store.catalog.erased import count_of_owner
 from imgctl.store.catalog.find import Sought
@@ -69,13 +70,17 @@ def one_tile(image_id: ImageId, state: State, caller: Reader) -> Response:
 
 
 @router.get("/view/{image_id}")
-def view(image_id: ImageId, state: State, caller: Reader, *, parts: bool = False) -> Response:
+async def view(image_id: ImageId, state: State, caller: Reader, *, parts: bool = False) -> Response:
     """Return the page of one image; with `parts` only its article."""
-    image = seen_by(state, caller, image_id)
-    seen = overview(state.parts, image, endpoint_url=state.endpoint_url)
-    if parts:
-        return part(state, article(state, seen, caller))
-    return page(state, image.caption or "Image", detail_page(state, seen, caller))
+
+    def work(quick: Parts) -> Response:
+        image = seen_by(state, caller, image_id)
+        seen = overview(quick, image, endpoint_url=state.endpoint_url)
+        if parts:
+            return part(state, article(state, seen, caller))
+        return page(state, image.caption or "Image", detail_page(state, seen, caller))
+
+    return await state.read(work)
 
 
 @router.get("/docs")
