@@ -15,13 +15,13 @@ from uuid import UUID
 import click
 
 from imgctl.cli.layout import Command
-from imgctl.cli.main import ReaderLeft
 from imgctl.cli.options import Options, option_name, parameters, setting_option
+from imgctl.cli.stdout import to_stdout
 from imgctl.cli.types import UserText
 from imgctl.cli.watched import Result, operation_of, watched
 from imgctl.config.load import load_settings
 from imgctl.config.settings import Settings
-from imgctl.errors import ExitCode, StateError, UsageError
+from imgctl.errors import ExitCode, UsageError
 from imgctl.run.progress import Progress, aside
 from imgctl.run.stop import Stop
 from imgctl.users import Users
@@ -99,16 +99,8 @@ class Session:
 
     def _print(self, line: str | bytes) -> None:
         # The progress bar has to be cleared only when stdout is the same terminal.
-        with aside() if sys.stdout.isatty() else nullcontext():
-            try:
-                click.echo(line)
-            except BrokenPipeError:
-                raise ReaderLeft from None
-            except OSError as error:
-                # What is left in the buffer would fail again at the exit, and change the exit code.
-                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-                hint = "free some space there and run the same command again"
-                raise StateError(f"stdout cannot be written: {error.strerror or error}", hint=hint) from None
+        with aside() if sys.stdout.isatty() else nullcontext(), to_stdout():
+            click.echo(line)
 
 
 def _on_stderr(line: str) -> None:

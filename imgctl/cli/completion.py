@@ -12,6 +12,7 @@ import click
 from click.shell_completion import CompletionItem, get_completion_class
 
 from imgctl.cli.layout import Command
+from imgctl.cli.stdout import to_stdout
 
 if TYPE_CHECKING:
     from imgctl.config.settings import Settings
@@ -37,7 +38,8 @@ def show(shell: str) -> int:
     complete = get_completion_class(shell)
     assert complete is not None
     root = click.get_current_context().find_root()
-    click.echo(complete(root.command, {}, "imgctl", VARIABLE).source())
+    with to_stdout():
+        click.echo(complete(root.command, {}, "imgctl", VARIABLE).source())
     return 0
 
 

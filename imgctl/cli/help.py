@@ -10,6 +10,7 @@ import click
 
 from imgctl.cli.layout import Command, Group
 from imgctl.cli.manual import ALIASES, ROOT, pages, rendered, title
+from imgctl.cli.stdout import to_stdout
 from imgctl.errors import UsageError
 
 EXAMPLES = """
@@ -76,7 +77,8 @@ def _unknown(name: str, root: click.Context) -> UsageError:
 
 
 def _page_through(lines: Iterator[str]) -> int:
-    click.echo_via_pager(f"{line}\n" for line in lines)
+    with to_stdout():
+        click.echo_via_pager(f"{line}\n" for line in lines)
     return 0
 
 

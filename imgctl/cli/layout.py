@@ -7,6 +7,8 @@ from typing import Final
 
 import click
 
+from imgctl.cli.stdout import printing
+
 CONTEXT: Final = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 EXIT_CODES: Final = """\b
 Exit codes:
@@ -52,6 +54,11 @@ class Command(click.Command):
         more = [one for one in options if one not in main and one not in common]
         return {"Options": main, "More options": more, "Options of every command": common}
 
+    def get_help_option(self, ctx: click.Context) -> click.Option | None:
+        if self._help_option is None and (option := super().get_help_option(ctx)):
+            printing(option)
+        return self._help_option
+
     def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         _open(self.help, self.examples, formatter)
 
@@ -82,6 +89,10 @@ class Group(click.Group):
         **rest: object,
     ) -> None:
         super().__init__(epilog=EXIT_CODES, context_settings=dict(CONTEXT), **rest)  # type: ignore[arg-type]
+        for one in self.params:
+            # Such an option prints and exits: --version.
+            if isinstance(one, click.Option) and one.is_eager:
+                printing(one)
         self.examples = examples
         self.parts, self._main, self._aliases = parts, main or tuple(parts), aliases or {}
         self._packages = dict.fromkeys(parts, module)
@@ -100,6 +111,11 @@ class Group(click.Group):
         found = import_module(f"{self._packages[cmd_name]}.{cmd_name.replace('-', '_')}").command
         assert isinstance(found, click.Command)
         return found
+
+    def get_help_option(self, ctx: click.Context) -> click.Option | None:
+        if self._help_option is None and (option := super().get_help_option(ctx)):
+            printing(option)
+        return self._help_option
 
     def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         _open(self.help, self.examples, formatter)

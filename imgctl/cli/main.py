@@ -12,6 +12,7 @@ import click
 
 from imgctl import __version__
 from imgctl.cli.layout import Group
+from imgctl.cli.stdout import ReaderLeft
 from imgctl.errors import ExitCode, ImgctlError
 
 # The one-line helps are kept here so that `imgctl --help` imports only click.
@@ -69,10 +70,6 @@ imgctl help settings
 """
 
 
-class ReaderLeft(Exception):
-    """The reader of stdout exited (`| head -1`): the run finishes what it began and prints no more."""
-
-
 @click.command(
     cls=Group, parts=COMMANDS, folders=FOLDERS, aliases=ALIASES, module="imgctl.cli", examples=EXAMPLES, main=FIRST
 )
@@ -92,6 +89,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     gc.disable()
     threading.excepthook = _thread_died
     _open_closed_streams()
+    # A terminal may be set to ISO-8859-1, and file names may hold any character.
+    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:
         code = run(arguments)
     except Exception as error:
@@ -142,7 +141,6 @@ def run(arguments: Sequence[str] | None = None) -> int:
         if "_IMGCTL_COMPLETE" in os.environ:
             # The shell has its completions.
             return ExitCode.DONE
-        # Click exits by itself in one other case: EPIPE while it prints a help text.
         return _cut_off()
 
 

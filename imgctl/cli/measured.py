@@ -65,8 +65,14 @@ def _traced(settings: Settings, meter: Meter, code: Callable[[], int]) -> Iterat
         from imgctl.run.otel import tracing
     except ImportError as error:
         raise ConfigError(f"{error.name} is not installed", hint="pip install 'imgctl[otel]'") from error
-    with tracing(settings.otel) as made, ExitStack() as stack:
-        sink = made.metrics()
+    with ExitStack() as stack:
+        try:
+            made = stack.enter_context(tracing(settings.otel))
+            sink = made.metrics()
+        except ValueError as error:
+            # The SDK reads the variables, and does not name the one it rejects.
+            hint = "check the OTEL_… variables of the environment, or set IMGCTL_OTEL_ENABLED=false"
+            raise ConfigError(f"OpenTelemetry cannot start: {error}", hint=hint) from None
         stack.callback(sink.close)
         meter.sinks += (sink,)
         began = trace.clock()

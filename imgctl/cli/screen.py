@@ -7,11 +7,13 @@ import sys
 import termios
 import tty
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from types import TracebackType
 from typing import Self
 
 from imgctl.cli.base import printable
+from imgctl.cli.stdout import to_stdout
 from imgctl.run.stop import Flag
 
 # Alternate screen without cursor; cursor home; erase to the end of the line; erase below: xterm and VT100 sequences.
@@ -36,10 +38,10 @@ class Screen:
         size = shutil.get_terminal_size((80, 24))
         kept = [printable(line) for line in lines[: size.lines]]
         cut = [line if len(line) <= size.columns else f"{line[: size.columns - 1]}…" for line in kept]
-        sys.stdout.write(
-            _HOME + f"{_REST_OF_LINE}\r\n".join(cut) + _REST_OF_LINE + (_BELOW if len(cut) < size.lines else "")
-        )
-        sys.stdout.flush()
+        # A character that the terminal's encoding lacks becomes one `?`: an escape would be wider.
+        encoding = sys.stdout.encoding
+        text = f"{_REST_OF_LINE}\r\n".join(cut).encode(encoding, "replace").decode(encoding)
+        _write(_HOME + text + _REST_OF_LINE + (_BELOW if len(cut) < size.lines else ""))
 
     def wait(self, seconds: float, stop: Flag) -> bool:
         """Wait until the next draw; return True to end: q was pressed, or `stop` is set."""
@@ -56,14 +58,20 @@ class Screen:
         if sys.stdin is not None and sys.stdin.isatty():
             self._restore = partial(termios.tcsetattr, sys.stdin, termios.TCSADRAIN, termios.tcgetattr(sys.stdin))
             tty.setcbreak(sys.stdin)
-        sys.stdout.write(_ENTER)
-        sys.stdout.flush()
+        _write(_ENTER)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
     ) -> None:
-        sys.stdout.write(_LEAVE)
-        sys.stdout.flush()
-        if self._restore is not None:
-            self._restore()
+        # The terminal may be gone: a closed window, a lost connection.
+        with suppress(OSError, termios.error):
+            sys.stdout.write(_LEAVE)
+            sys.stdout.flush()
+            if self._restore is not None:
+                self._restore()
+
+
+def _write(text: str) -> None:
+    with to_stdout():
+        sys.stdout.write(text)

@@ -9,8 +9,8 @@ from uuid import UUID
 
 import click
 
-from imgctl.cli.main import ReaderLeft
 from imgctl.cli.options import Options, typed_name
+from imgctl.cli.stdout import ReaderLeft
 from imgctl.config.settings import Settings
 from imgctl.errors import ConfigError, ExitCode, ImgctlError
 from imgctl.ops.operations import MORE, MOST_TYPED, Recording, current

@@ -116,7 +116,8 @@ class Port:
         try:
             self._server, self._thread = start_http_server(port, addr=host, registry=sink._read)  # noqa: SLF001
         except OSError as error:
-            raise ConfigError(f"cannot serve metrics on {host}:{port}: {error.strerror}", hint="another port") from None
+            hint = "set [metrics] host to an address of this machine, and --metrics-port to a free port"
+            raise ConfigError(f"cannot serve metrics on {host}:{port}: {error.strerror}", hint=hint) from None
         self.port = self._server.server_port
 
     def close(self) -> None:
@@ -166,11 +167,15 @@ class TextFile:
     def _write(self) -> None:
         with atomic_write(self._file) as new:
             new.write_bytes(self._sink.text())
-            # node_exporter reads it as another user.
-            new.chmod(0o644)
+            if new.is_file():
+                # node_exporter reads it as another user. A device or a pipe keeps its mode.
+                new.chmod(0o644)
 
 
 def _last_run(file: Path, command: str) -> Iterator[tuple[Metric, float]]:
+    if not file.is_file():
+        # A device such as /dev/full never ends.
+        return
     try:
         text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):

@@ -1,5 +1,8 @@
 """`imgctl top` at a terminal: it uses the alternate screen at any size, takes keys, and restores the terminal."""
 
+import sys
+from io import TextIOWrapper
+
 import pytest
 
 from tests.terminal.conftest import PHOTOS, Stages
@@ -54,3 +57,21 @@ def test_without_a_terminal_it_looks_once(stage: Stages) -> None:
     assert f"BACKLOG  {PHOTOS} waiting" in plain.out
     assert [one["type"] for one in streamed.records] == ["snapshot", "summary"]
     assert streamed.records[0]["processing"] == PHOTOS
+
+
+def _latin_1() -> None:
+    assert isinstance(sys.stdout, TextIOWrapper)
+    sys.stdout.reconfigure(encoding="latin-1")
+
+
+def test_a_terminal_of_another_encoding_shows_a_question_mark(stage: Stages) -> None:
+    window = Window(columns=20, rows=8)
+    with terminal(stage("uploaded"), "top", "--interval", "1d", window=window, before=_latin_1) as seen:
+        seen.read_until(b"WORKERS")
+        seen.read_until_silent()
+        lines = seen.lines
+        seen.type(b"q")
+        code = seen.wait()
+
+    assert code == 0
+    assert (len(lines[0]), lines[0][-1]) == (20, "?")

@@ -2,6 +2,7 @@
 
 import re
 import socket
+import stat
 import urllib.request
 from pathlib import Path
 
@@ -85,6 +86,17 @@ def test_a_textfile_that_cannot_be_written_is_refused_before_anything_is_done(em
 
     assert done.code == 2
     assert "/nowhere/at/all.prom cannot be written" in done.err
+
+
+def test_a_device_as_textfile_is_not_read_and_keeps_its_mode(embedded: Deployment) -> None:
+    full, null = (embedded.run("work", "--drain", "--metrics-textfile", f"/dev/{name}") for name in ("full", "null"))
+
+    assert (full.code, full.err.partition(" (")[0]) == (
+        2,
+        "imgctl: /dev/full cannot be written: No space left on device",
+    )
+    assert null.code == 0
+    assert stat.S_IMODE(Path("/dev/null").stat().st_mode) & 0o666 == 0o666
 
 
 def test_every_long_command_serves_its_numbers(embedded: Deployment) -> None:

@@ -37,13 +37,14 @@ def _without_reader(deployment: Deployment, *arguments: str) -> subprocess.Compl
         os.close(writing)
 
 
-def _run(deployment: Deployment, *arguments: str, stdout: int) -> subprocess.CompletedProcess[str]:
+def _run(deployment: Deployment, *arguments: str, stdout: int, **more: str) -> subprocess.CompletedProcess[str]:
     environment = {
         "PATH": os.defpath,
         "HOME": str(deployment.directory),
         "IMGCTL_CATALOG_URL": deployment.catalog_url,
         "IMGCTL_STORE_URL": deployment.store.url,
         "IMGCTL_WORK_JOBS": "1",
+        **more,
     }
     return subprocess.run(
         [PROGRAM, *arguments],
@@ -119,7 +120,15 @@ WHERE datname = current_database() AND pid <> pg_backend_pid() AND xact_start IS
 """
 
 
-@pytest.mark.parametrize("arguments", [("ls", "--json"), ("stats",), ("doctor",)])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("ls", "--json"), ("stats",), ("doctor",),
+        ("--help",), ("--version",), ("work", "-h"), ("cost", "model", "--help"),
+        ("help",), ("help", "settings"), ("completion", "bash"), ("completion", "fish"),
+    ],
+    ids=" ".join,
+)  # fmt: skip
 def test_a_full_disk_behind_stdout_is_an_error_with_a_next_step(filled: Deployment, arguments: tuple[str, ...]) -> None:
     with Path("/dev/full").open("wb") as full:
         ended = _run(filled, *arguments, stdout=full.fileno())
@@ -128,3 +137,11 @@ def test_a_full_disk_behind_stdout_is_an_error_with_a_next_step(filled: Deployme
     assert ended.stderr.splitlines()[-1] == (
         "imgctl: stdout cannot be written: No space left on device (free some space there and run the same command again)"
     )
+
+
+def test_a_stdout_that_is_not_utf_8_gets_escapes(filled: Deployment, tmp_path: Path) -> None:
+    with (tmp_path / "out").open("wb") as out:
+        ended = _run(filled, "top", "--once", stdout=out.fileno(), PYTHONIOENCODING="latin-1")
+
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert b", \\u2013/s finished" in (tmp_path / "out").read_bytes()

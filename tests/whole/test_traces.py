@@ -141,3 +141,18 @@ def test_nothing_of_it_is_imported_unless_enabled(embedded: Deployment, tmp_path
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
 
     assert done.stdout.strip() == "0 []"
+
+
+@pytest.mark.parametrize(
+    "variable",
+    [{"OTEL_METRIC_EXPORT_INTERVAL": "0"}, {"OTEL_BSP_MAX_QUEUE_SIZE": "0"}],
+    ids=lambda one: next(iter(one)),
+)
+def test_a_variable_that_the_sdk_rejects_is_a_configuration_error(
+    embedded: Deployment, variable: dict[str, str]
+) -> None:
+    done = embedded.with_settings(OTEL_ENABLED="true").in_environment(**variable).run("work", "--drain")
+
+    assert done.code == 2
+    assert "imgctl: OpenTelemetry cannot start: " in done.err
+    assert "OTEL_… variables" in done.err

@@ -20,12 +20,13 @@ from imgctl.store.catalog.history import Operation
 from imgctl.units import count_of, counts_of, format_seconds
 
 PRINTED_ROWS = 40
+SHORTEST_SECONDS = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Args(Options):
     once: bool = flag("Print one snapshot and exit; the default if stdout is not a terminal.")
-    interval: float = option(2.0, "Refresh after this time.", text="2s")
+    interval: float = option(2.0, "Refresh after this time, at least 100ms.", text="2s")
     spend: bool = flag("Also compute the bill of a large archive, which reads every row once.")
 
 
@@ -48,6 +49,7 @@ def command(session: Session, args: Args) -> ExitCode:
     """
     place = redact(session.settings.catalog.url)
     live = not session.json and not args.once and sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+    interval = max(args.interval, SHORTEST_SECONDS)
     looks = 0
     with Stop() as stop, catalog_of(session.settings) as catalog, ExitStack() as stack:
         looker = Looker(catalog=catalog, settings=session.settings, with_spend=args.spend, later=live)
@@ -69,7 +71,7 @@ def command(session: Session, args: Args) -> ExitCode:
                         session.text(line)
             if args.once or (screen is None and not session.json):
                 break
-            if stop.wait(args.interval) if screen is None else screen.wait(args.interval, stop.requested):
+            if stop.wait(interval) if screen is None else screen.wait(interval, stop.requested):
                 break
     session.summary(looks=looks)
     return ExitCode.INTERRUPTED if stop.interrupted else ExitCode.DONE

@@ -1,0 +1,47 @@
+"""Writing to stdout: what a full disk or a reader that exits means for a command."""
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+
+import click
+
+from imgctl.errors import StateError
+
+
+class ReaderLeft(Exception):
+    """The reader of stdout exited (`| head -1`): the run finishes what it began and prints no more."""
+
+
+@contextmanager
+def to_stdout() -> Iterator[None]:
+    """Flush what the block prints; raise ReaderLeft if the reader of stdout exited, StateError if writing fails."""
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise ReaderLeft from None
+    except OSError as error:
+        # What is left in the buffer would fail again at the exit, and change the exit code.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        hint = "free some space there and run the same command again"
+        raise StateError(f"stdout cannot be written: {error.strerror or error}", hint=hint) from None
+
+
+def printing(option: click.Option) -> click.Option:
+    """Make an option that prints and exits, as --help, report errors of stdout; return it."""
+    callback = option.callback
+    assert callback is not None
+    option.callback = _guarded(callback)
+    return option
+
+
+def _guarded(callback: Callable[..., object]) -> Callable[..., object]:
+    @wraps(callback)
+    def guarded(context: click.Context, option: click.Parameter, value: object) -> object:
+        with to_stdout():
+            return callback(context, option, value)
+
+    return guarded
