@@ -22,7 +22,7 @@ from imgctl.cli.watched import Result, operation_of, watched
 from imgctl.config.load import load_settings
 from imgctl.config.settings import Settings
 from imgctl.errors import ExitCode, UsageError
-from imgctl.run.progress import Progress, aside
+from imgctl.run.progress import Progress, aside, printable
 from imgctl.run.stop import Stop
 from imgctl.users import Users
 
@@ -106,12 +106,6 @@ class Session:
 def _on_stderr(line: str) -> None:
     with aside(), suppress(OSError):
         click.echo(printable(line), err=True)
-
-
-def printable(text: str) -> str:
-    """Escape a text to one terminal line: file names may hold newlines, control characters and invalid UTF-8."""
-    kept = (char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
-    return "".join(kept).encode(errors="backslashreplace").decode()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,12 +4,13 @@ import shutil
 from collections.abc import Iterable, Sequence
 from itertools import islice
 
-from imgctl.cli.base import Session, printable
+from imgctl.cli.base import Session
 from imgctl.model import Sized
 from imgctl.pricing.archive import Archive
 from imgctl.pricing.estimate import Billing, billing
 from imgctl.pricing.lines import Line, dollars
 from imgctl.pricing.prices import Card
+from imgctl.run.progress import printable
 from imgctl.units import count_of, format_bytes
 
 PAGE = 200

@@ -12,8 +12,8 @@ from functools import partial
 from types import TracebackType
 from typing import Self
 
-from imgctl.cli.base import printable
 from imgctl.cli.stdout import to_stdout
+from imgctl.run.progress import printable
 from imgctl.run.stop import Flag
 
 # Alternate screen without cursor; cursor home; erase to the end of the line; erase below: xterm and VT100 sequences.

@@ -3,13 +3,16 @@
 import json
 import logging
 import re
+import sys
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import UTC, datetime
+from math import isfinite
 from pathlib import Path
 
 from imgctl.config.service import LogSettings
 from imgctl.errors import ConfigError
-from imgctl.run.progress import say
+from imgctl.run.progress import printable, say
 from imgctl.run.trace import trace_id
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
@@ -58,9 +61,13 @@ class PlainFormatter(logging.Formatter):
         """Return the time in ISO 8601, UTC, with milliseconds."""
         return _time_of(record)
 
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
+        """Return the record without its traceback as one line: a file name may hold a newline or ESC."""
+        return printable(super().formatMessage(record).rstrip())
+
     def format(self, record: logging.LogRecord) -> str:
         """Return the record as text, redacted as a whole: a secret may be split over message and arguments."""
-        line = redact(super().format(record))
+        line = _encodable(redact(super().format(record)))
         return f"{line} trace={trace}" if self._traces and (trace := trace_id()) else line
 
 
@@ -81,7 +88,8 @@ class JsonFormatter(logging.Formatter):
         if record.exc_info:
             line["exception"] = redact(self.formatException(record.exc_info))
         extra = {name: value for name, value in vars(record).items() if name not in _STANDARD and name not in line}
-        return json.dumps(line | {name: _plain(name, value) for name, value in extra.items()}, ensure_ascii=False)
+        whole = line | {name: _plain(name, value) for name, value in extra.items()}
+        return _encodable(json.dumps(whole, ensure_ascii=False))
 
 
 class StderrHandler(logging.Handler):
@@ -98,13 +106,15 @@ def configure(settings: LogSettings, *, verbosity: int) -> None:
     With -v all of imgctl's records go to stderr. Call it once in each process, with the same settings; a second call
     replaces the first. Without a file nothing is opened. ConfigError when the file cannot be written.
     """
-    logging.raiseExceptions = False  # A full disk must not fill stderr as well.
+    logging.raiseExceptions = False  # `_Loss` reports errors, once.
     logging.captureWarnings(capture=True)
     ours, root = logging.getLogger("imgctl"), logging.getLogger()
     for logger in (ours, root):
         for handler in [handler for handler in logger.handlers if handler.get_name() == _NAME]:
             logger.removeHandler(handler)
-            handler.close()
+            # It flushes the records that a full disk left in its buffer.
+            with suppress(OSError):
+                handler.close()
     # A root without a handler would write the warnings of libraries to stderr.
     file = _file(settings) if settings.file else logging.NullHandler(logging.CRITICAL)
     own = [_stderr(verbosity)] if verbosity >= 0 else []
@@ -132,14 +142,43 @@ def _file(settings: LogSettings) -> logging.Handler:
     except OSError as error:
         hint = "set [log] file or --log-file to a file in a directory that exists and can be written"
         raise ConfigError(f"the log file {settings.file} cannot be opened: {error.strerror}", hint=hint) from None
-    from concurrent_log_handler import ConcurrentRotatingFileHandler
-
-    handler: logging.Handler = ConcurrentRotatingFileHandler(
-        settings.file, maxBytes=settings.max_bytes, backupCount=settings.backups, encoding="utf-8"
-    )
+    handler = _unbounded(settings.file) if _is_device(Path(settings.file)) else _rotating(settings)
+    handler.handleError = _Loss(settings.file)  # type: ignore[method-assign]
     handler.setFormatter(JsonFormatter() if settings.format == "json" else PlainFormatter(_PLAIN))
     handler.setLevel(logging.getLevelNamesMapping()[settings.level.upper()])
     return handler
+
+
+def _rotating(settings: LogSettings) -> logging.Handler:
+    from concurrent_log_handler import ConcurrentRotatingFileHandler
+
+    return ConcurrentRotatingFileHandler(
+        settings.file, maxBytes=settings.max_bytes, backupCount=settings.backups, encoding="utf-8"
+    )
+
+
+def _is_device(file: Path) -> bool:
+    """Whether a rotation would rename a device, a pipe or a link of the system: /dev/stderr may lead to a file."""
+    return not file.is_file() or file.absolute().parts[1] in {"dev", "proc"}
+
+
+def _unbounded(file: str) -> logging.Handler:
+    return logging.FileHandler(file, encoding="utf-8")
+
+
+class _Loss:
+    """Reports the first record that cannot be written; further reports would fill stderr while the disk is full."""
+
+    def __init__(self, file: str) -> None:
+        self._file, self._reported = file, False
+
+    def __call__(self, record: logging.LogRecord) -> None:
+        """Report the error that is being handled."""
+        if not self._reported:
+            self._reported = True
+            error = sys.exc_info()[1]
+            why = f"{error.strerror}: {error.filename}" if isinstance(error, OSError) and error.filename else error
+            say(f"WARNING: the log file {self._file} cannot be written ({why}): records are lost until it can be")
 
 
 def _stderr(verbosity: int) -> logging.Handler:
@@ -151,8 +190,14 @@ def _stderr(verbosity: int) -> logging.Handler:
     return handler
 
 
+def _encodable(text: str) -> str:
+    """Escape what UTF-8 cannot encode: bytes of file names that are not UTF-8."""
+    return text.encode(errors="backslashreplace").decode()
+
+
 def _plain(name: str, value: object) -> object:
-    if value is None or isinstance(value, (bool, int, float)):
+    # JSON has no NaN and no infinity.
+    if value is None or isinstance(value, bool | int) or (isinstance(value, float) and isfinite(value)):
         return value
     # Redact the name with its value: the name `password` marks the value as a secret.
     return redact(f"{name}={value}").removeprefix(f"{name}=")

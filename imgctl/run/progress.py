@@ -126,6 +126,14 @@ def say(line: str) -> None:
         _write(line)
 
 
+def printable(text: str) -> str:
+    """Escape a text to one terminal line: file names may hold newlines, control characters and invalid UTF-8."""
+    if text.isprintable():
+        return text
+    kept = (char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+    return "".join(kept).encode(errors="backslashreplace").decode()
+
+
 @contextmanager
 def aside() -> Iterator[None]:
     """Erase the bar during the block, and block all other writes to the terminal."""

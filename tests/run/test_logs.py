@@ -3,6 +3,8 @@
 import json
 import logging
 import multiprocessing
+import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -106,6 +108,65 @@ def test_a_file_that_cannot_be_opened_is_a_configuration_error(tmp_path: Path) -
         configure(LogSettings(file=str(tmp_path / "nowhere" / "imgctl.log")), verbosity=0)
 
     assert "--log-file" in caught.value.hint
+
+
+ODD = os.fsdecode(b"a\xff\n\x1b[2J.jpg")
+
+
+@pytest.mark.usefixtures("clean_logging")
+def test_an_odd_file_name_stays_on_one_line_without_loss(tmp_path: Path) -> None:
+    files = {one: tmp_path / one for one in ("plain", "json")}
+    for one, file in files.items():
+        configure(LogSettings(file=str(file), format=one), verbosity=-1)  # type: ignore[arg-type]
+        logging.getLogger("imgctl.work").info("put %s", ODD, extra={"file": ODD, "share": float("nan")})
+
+    [plain], [line] = (file.read_text().splitlines() for file in files.values())
+    record = json.loads(line, parse_constant=pytest.fail)
+    assert plain.endswith(r" imgctl.work: put a\udcff\n\x1b[2J.jpg")
+    assert (record["message"], record["file"]) == (f"put {ODD}", ODD)
+
+
+@pytest.mark.usefixtures("clean_logging")
+def test_the_first_lost_record_is_reported_and_the_log_recovers(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    place = tmp_path / "logs"
+    place.mkdir()
+    configure(LogSettings(file=str(place / "imgctl.log")), verbosity=0)
+    logger = logging.getLogger("imgctl.work")
+    logger.info("before")
+    shutil.rmtree(place)
+    for number in range(3):
+        logger.info("lost %d", number)
+    place.mkdir()
+    logger.info("after")
+
+    [line] = capfd.readouterr().err.splitlines()
+    assert line.startswith(f"WARNING: the log file {place}/imgctl.log cannot be written (No such file or directory")
+    assert "after" in (place / "imgctl.log").read_text()
+
+
+def test_a_device_is_neither_rotated_nor_locked(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    program = """
+import logging
+from imgctl.config.service import LogSettings
+from imgctl.run.logs import configure
+for file in ("/dev/full", "/dev/null", "/dev/stdout"):
+    configure(LogSettings(file=file, max_bytes=4096), verbosity=0)
+    for number in range(200):
+        logging.getLogger("imgctl.work").info("%s line %d", file, number)
+"""
+    with out.open("wb") as stdout:
+        done = subprocess.run(
+            [sys.executable, "-c", program], cwd=ROOT, check=True, stdout=stdout, stderr=subprocess.PIPE, text=True
+        )
+
+    [line] = done.stderr.splitlines()
+    assert line.startswith("WARNING: the log file /dev/full cannot be written ([Errno 28] No space left on device): ")
+    assert out.read_text().count("/dev/stdout line") == 200
+    assert list(Path("/dev").glob(".__*.lock")) == []
+    assert Path("/dev/stdout").is_symlink()
 
 
 @pytest.mark.parametrize(("verbosity", "stderr"), [(0, ""), (1, "INFO: ours\n"), (2, "INFO: ours\nDEBUG: detail\n")])
