@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -104,29 +105,10 @@ def taking(
             prefix=settings.store.originals_prefix,
             order=order,
         )
-
-        def read(chunk: Sequence[SourceFile], budget: ByteBudget) -> Iterator[Prepared[SourceFile] | FileOutcome]:
-            seen, refused = looked(chunk)
-            yield from refused
-            present, unread = already.split(seen)
-            yield from present
-            for found, one in zip(unread, prepared(unread, preparing, budget), strict=True):
-                if isinstance(one, FileOutcome):
-                    already.remember_stray(found, one)
-                yield one
-
         ingest = Ingest(
             files,
-            read,
-            IngestOrder(
-                concurrency=settings.upload.concurrency,
-                readers=how.readers,
-                chunk=how.chunk,
-                memory_bytes=settings.upload.memory,
-                rate_bytes=settings.upload.bwlimit,
-                limit=order.limit,
-                dry_run=order.dry_run,
-            ),
+            partial(_read, already, preparing),
+            _ingest_order(settings, how),
             store=store,
             stop=stop,
             safe=lambda found: already.remember(
@@ -142,6 +124,32 @@ def taking(
         collect_from_here()
         opened.set_result(catalog)
         yield stack.enter_context(closing(ingest.outcomes(catalog)))
+
+
+def _ingest_order(settings: Settings, how: Taking) -> IngestOrder:
+    return IngestOrder(
+        concurrency=settings.upload.concurrency,
+        readers=how.readers,
+        chunk=how.chunk,
+        memory_bytes=settings.upload.memory,
+        rate_bytes=settings.upload.bwlimit,
+        limit=how.order.limit,
+        dry_run=how.order.dry_run,
+    )
+
+
+def _read(
+    already: AlreadyUploaded, preparing: Preparing, chunk: Sequence[SourceFile], budget: ByteBudget
+) -> Iterator[Prepared[SourceFile] | FileOutcome]:
+    """Prepare the files of a chunk that are not uploaded yet; the others end as outcomes."""
+    seen, refused = looked(chunk)
+    yield from refused
+    present, unread = already.split(seen)
+    yield from present
+    for found, one in zip(unread, prepared(unread, preparing, budget), strict=True):
+        if isinstance(one, FileOutcome):
+            already.remember_stray(found, one)
+        yield one
 
 
 def own_directories(store: StoreSettings) -> tuple[str, ...]:
