@@ -3,6 +3,7 @@
 import os
 import select
 import shutil
+import signal
 import sys
 import termios
 import tty
@@ -27,6 +28,8 @@ class Screen:
 
     def __init__(self) -> None:
         self._restore: Callable[[], None] | None = None
+        self._suspended = Flag()
+        self._on_suspend: signal._HANDLER = signal.SIG_DFL
 
     @property
     def rows(self) -> int:
@@ -45,31 +48,49 @@ class Screen:
 
     def wait(self, seconds: float, stop: Flag) -> bool:
         """Wait until the next draw; return True to end: q was pressed, or `stop` is set."""
-        read: list[int] = [stop.fileno()]
+        read: list[int] = [stop.fileno(), self._suspended.fileno()]
         if self._restore is not None:
             read.append(sys.stdin.fileno())
         ready, _, _ = select.select(read, [], [], seconds)
         if stop.is_set():
             return True
+        if self._suspended.is_set():
+            self._suspend()
+            return False
         # Not through sys.stdin, whose buffer `select` does not see; b"" is the end of the input.
         return bool(ready) and os.read(sys.stdin.fileno(), 64)[:1] in _QUIT
 
     def __enter__(self) -> Self:
-        if sys.stdin is not None and sys.stdin.isatty():
-            self._restore = partial(termios.tcsetattr, sys.stdin, termios.TCSADRAIN, termios.tcgetattr(sys.stdin))
-            tty.setcbreak(sys.stdin)
-        _write(_ENTER)
+        self._begin()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
     ) -> None:
+        self._end()
+
+    def _begin(self) -> None:
+        if sys.stdin is not None and sys.stdin.isatty():
+            self._restore = partial(termios.tcsetattr, sys.stdin, termios.TCSADRAIN, termios.tcgetattr(sys.stdin))
+            tty.setcbreak(sys.stdin)
+        _write(_ENTER)
+        self._suspended = Flag()
+        self._on_suspend = signal.signal(signal.SIGTSTP, lambda number, frame: self._suspended.set())
+
+    def _end(self) -> None:
+        signal.signal(signal.SIGTSTP, self._on_suspend)
         # The terminal may be gone: a closed window, a lost connection.
         with suppress(OSError, termios.error):
             sys.stdout.write(_LEAVE)
             sys.stdout.flush()
             if self._restore is not None:
                 self._restore()
+
+    def _suspend(self) -> None:
+        """Give the terminal back to the shell until the process is resumed: Ctrl-Z, later `fg`."""
+        self._end()
+        signal.raise_signal(signal.SIGTSTP)
+        self._begin()
 
 
 def _write(text: str) -> None:

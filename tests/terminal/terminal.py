@@ -19,7 +19,7 @@ import pyte
 from tests.whole.deployment import Deployment, enter
 
 FOREVER = 120.0
-CTRL_C, CTRL_S, CTRL_Q = b"\x03", b"\x13", b"\x11"
+CTRL_C, CTRL_S, CTRL_Q, CTRL_Z = b"\x03", b"\x13", b"\x11", b"\x1a"
 KEPT_LINES = 10_000
 
 _context = multiprocessing.get_context("forkserver")

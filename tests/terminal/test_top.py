@@ -6,7 +6,7 @@ from io import TextIOWrapper
 import pytest
 
 from tests.terminal.conftest import PHOTOS, Stages
-from tests.terminal.terminal import CTRL_C, Window, terminal
+from tests.terminal.terminal import CTRL_C, CTRL_Z, Window, terminal
 
 ENTER, LEAVE = b"\x1b[?1049h", b"\x1b[?1049l"
 LABELS = ["BACKLOG", "RATE", "WORKERS", "STUCK", "LATER", "AUDIT", "SPEND"]
@@ -75,3 +75,17 @@ def test_a_terminal_of_another_encoding_shows_a_question_mark(stage: Stages) -> 
 
     assert code == 0
     assert (len(lines[0]), lines[0][-1]) == (20, "?")
+
+
+def test_ctrl_z_returns_the_terminal_to_the_shell_until_it_is_resumed(stage: Stages) -> None:
+    # The kernel does not stop a session leader without a shell above it: it is resumed at once.
+    with terminal(stage("ready"), "top", "--interval", "1d", window=Window()) as seen:
+        seen.read_until(b"SPEND")
+        seen.type(CTRL_Z)
+        seen.read_until(LEAVE + ENTER)
+        seen.read_until(b"SPEND")
+        seen.type(b"q")
+
+        assert seen.wait() == 0
+    assert seen.drawn.count(ENTER) == seen.drawn.count(LEAVE) == 2
+    assert seen.cursor_is_back
