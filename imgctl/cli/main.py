@@ -14,6 +14,7 @@ from imgctl import __version__
 from imgctl.cli.layout import Group
 from imgctl.cli.stdout import ReaderLeft
 from imgctl.errors import ExitCode, ImgctlError
+from imgctl.run.silence import silence
 
 # The one-line helps are kept here so that `imgctl --help` imports only click.
 COMMANDS: Final = {
@@ -99,8 +100,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     try:
         sys.stderr.flush()
     except OSError:
-        # Nobody reads stderr; without this the interpreter's failure to flush it would set the exit code.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+        silence(sys.stderr)
     sys.exit(code)
 
 
@@ -146,8 +146,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 def _cut_off() -> int:
     """End silently, like a program killed by SIGPIPE: 0 would mean that everything was printed."""
-    # Otherwise the exit would flush the buffer and report the failure.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    silence(sys.stdout)
     return ExitCode.CUT_OFF
 
 

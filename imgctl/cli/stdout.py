@@ -1,6 +1,5 @@
 """Writing to stdout: what a full disk or a reader that exits means for a command."""
 
-import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,6 +8,7 @@ from functools import wraps
 import click
 
 from imgctl.errors import StateError
+from imgctl.run.silence import silence
 
 
 class ReaderLeft(Exception):
@@ -24,8 +24,7 @@ def to_stdout() -> Iterator[None]:
     except BrokenPipeError:
         raise ReaderLeft from None
     except OSError as error:
-        # What is left in the buffer would fail again at the exit, and change the exit code.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        silence(sys.stdout)
         hint = "free some space there and run the same command again"
         raise StateError(f"stdout cannot be written: {error.strerror or error}", hint=hint) from None
 

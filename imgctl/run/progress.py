@@ -5,10 +5,10 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self, TextIO, cast
 
+from imgctl.run.silence import silence
 from imgctl.units import counts_of, format_bytes
 
 # A terminal echoes ^C behind the line, and wraps at its last column.
@@ -105,7 +105,7 @@ class Progress:
                 self._bar = None
                 if self in _shown:
                     _shown.remove(self)
-                _give_up_stderr()
+                silence(sys.stderr)
 
     def erase(self) -> None:
         """Erase the bar until it is drawn again."""
@@ -167,12 +167,7 @@ def _write(line: str) -> None:
             stream.write(f"{line}\n")
             stream.flush()
         except (OSError, ValueError):
-            _give_up_stderr()
-
-
-def _give_up_stderr() -> None:
-    # Python flushes a broken stderr's buffer at exit, and that failure would become the exit code.
-    sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 it stays open to the end
+            silence(stream)
 
 
 def _is_terminal() -> bool:
