@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from uuid import UUID
 
@@ -284,6 +285,19 @@ def test_a_plan_is_what_a_dry_run_shows(embedded: Deployment, album: dict[Path, 
     assert {blob.restored_until for blob in originals(embedded)} == {None}
     assert again.code == 2
     assert f"imgctl apply {file} --yes" in result.err
+
+
+def test_a_plan_within_a_budget_prices_only_its_own_actions(frozen: Frozen, album: dict[Path, bytes]) -> None:
+    deployment = frozen.deployment
+    _uploaded(deployment, album)
+    archive_all(deployment, to=StorageClass.DEEP_ARCHIVE)
+    file = deployment.directory / "plan.jsonl"
+
+    result = deployment.run("restore", *ALL, "--tier", "standard", "--max-usd", "0.0005", "--plan", file, "--json")
+
+    *_, end = map(json.loads, file.read_text().splitlines())
+    assert 0 < end["actions"] < PHOTOS and _counts(result)["planned"] == end["actions"]
+    assert 0 < Decimal(end["estimate"]["one_off"]) <= Decimal("0.0005")
 
 
 def test_a_restore_that_is_stopped_while_it_looks_asks_nobody_to_agree(

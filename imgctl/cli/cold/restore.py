@@ -124,7 +124,7 @@ def _restore(run: Running, job: RestoreJob, args: Args) -> ExitCode:
     else:
         job.check_agreed(cost, yes=args.yes)
     run.progress.expect(job.found.states.whole.objects)
-    for one in job.outcomes(cost, plan=args.plan, waits=args.wait):
+    for one in job.outcomes(plan=args.plan, waits=args.wait):
         if isinstance(one, Round):
             due = f"; next check in {format_seconds(one.next_seconds)}" if one.next_seconds else ""
             run.say(counts_of({"restoring": one.restoring, "readable": one.restored}) + due)

@@ -109,7 +109,7 @@ def _prepare(run: Running, parts: Parts, job: ExportJob, args: Args) -> None:
     if restoring is not None and args.restore and not args.dry_run:
         budget = None if args.max_usd is None else args.max_usd - cost.one_off
         restoring.order = replace(restoring.order, budget=budget)
-        for one in restoring.outcomes(needs, plan=None, waits=False):
+        for one in restoring.outcomes(plan=None, waits=False):
             assert isinstance(one, RestoreOutcome)
             if one.fate in (Restored.FAILED, Restored.MISSING):
                 run.say(f"{one.fate} {one.seen.image.id}: {one.detail}", always=True)

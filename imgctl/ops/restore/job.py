@@ -73,12 +73,14 @@ class RestoreJob:
             what, order = f"restoring {count_of(count, 'original')}", self.order
             agree(what, cost.one_off, self.terms, yes=yes, max_usd=order.budget, dry_run=order.dry_run)
 
-    def outcomes(self, cost: Estimate, *, plan: Path | None, waits: bool) -> Iterator[Outcome | Round]:
+    def outcomes(self, *, plan: Path | None, waits: bool) -> Iterator[Outcome | Round]:
         """Request the originals, or write a plan; yields each outcome, and each poll while waiting."""
         parts, order, stop, classes = self.parts, self.order, self.stop, set[str]()
         requested = request(pages(parts.catalog, self.chosen, stop=stop), order, parts=parts, stop=stop)
-        record = cost.record(self.terms.bill)
-        for one in planned(requested, order, plan, estimate=record, stop=stop) if plan else requested:
+        if plan is not None:
+            versioned = self.found.needs.versioned
+            requested = planned(requested, order, plan, terms=self.terms, versioned=versioned, stop=stop)
+        for one in requested:
             self._count(one)
             if one.fate is Fate.REQUESTED and one.seen.blob is not None:
                 classes.add(one.seen.blob.storage_class)

@@ -1,6 +1,6 @@
 """Restores written to a plan, and performed from one."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -11,7 +11,9 @@ from imgctl.ops.plan import Action, Applied, PlanWriter, Site, row_version
 from imgctl.ops.plan import Fate as Performed
 from imgctl.ops.restore.ask import RUN_ENDED, request
 from imgctl.ops.restore.order import RESTORES_A_SECOND, Fate, Outcome, RestoreOrder
+from imgctl.ops.restore.survey import Needs
 from imgctl.ops.retry import StopSignal, read
+from imgctl.ops.spend import Terms
 from imgctl.pricing.lines import Json
 from imgctl.store.blobs.base import Tier
 from imgctl.store.catalog.lookups import by_ids
@@ -31,20 +33,25 @@ _PERFORMED = {
 
 
 def planned(
-    outcomes: Iterable[Outcome], order: RestoreOrder, file: Path, *, estimate: Mapping[str, Json], stop: StopSignal
+    outcomes: Iterable[Outcome], order: RestoreOrder, file: Path, *, terms: Terms, versioned: bool, stop: StopSignal
 ) -> Iterator[Outcome]:
-    """Pass on the outcomes of a dry run, and write the planned requests to a plan that ends with the estimate."""
-    terms: dict[str, Json] = {"tier": order.tier.value, "days": order.days, "permanent": order.permanent}
+    """Pass on the outcomes of a dry run, and write the planned requests to a plan that ends with their estimate.
+
+    The estimate leaves out originals beyond the budget. `versioned`: the bucket keeps versions.
+    """
+    needs = Needs(versioned=versioned)
+    parameters: dict[str, Json] = {"tier": order.tier.value, "days": order.days, "permanent": order.permanent}
     with PlanWriter(file, command=DO, stop=stop) as plan:
         size = 0
         for outcome in outcomes:
             blob, image = outcome.seen.blob, outcome.seen.image
             if outcome.fate is Fate.PLANNED and blob is not None:
-                version, parameters = row_version(image), terms | {"bytes": blob.size}
-                plan.add(Action(do=DO, id=image.id, key=blob.key, etag=blob.etag, row=version, parameters=parameters))
+                version, more = row_version(image), parameters | {"bytes": blob.size}
+                plan.add(Action(do=DO, id=image.id, key=blob.key, etag=blob.etag, row=version, parameters=more))
                 size += blob.size
+                needs.add(outcome.seen, order)
             yield outcome
-        plan.conclude({"bytes": size, "estimate": estimate})
+        plan.conclude({"bytes": size, "estimate": needs.estimate(terms.card, order).record(terms.bill)})
 
 
 def perform(actions: Sequence[Action], site: Site) -> Iterator[Applied]:
