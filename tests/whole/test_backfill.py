@@ -249,3 +249,16 @@ def _whole(deployment: Deployment) -> Whole:
 
 def _is_past(instant: float) -> bool:
     return time.monotonic() > instant
+
+
+@pytest.mark.parametrize("options", [(), ("--dry-run",)])
+def test_the_price_of_the_requests_is_shown_before_and_after_a_run(deployment: Deployment, options: tuple[str]) -> None:
+    ready(deployment)
+    bills = deployment.store.url.startswith("s3://")
+
+    result = deployment.run("backfill", "--force", "--variant", "thumb", *options)
+
+    assert result.code == 0, result.err
+    # A GET at 0.0004 and a PUT at 0.005 per 1,000.
+    assert ("requests: $0.0054 for 1,000 images by aws us-east-1" in result.err) is bills
+    assert ("requests: $0.0000324 by aws us-east-1" in result.out) is bills

@@ -26,6 +26,9 @@ from imgctl.units import count_of, counts_of, format_bytes
 
 _NAMED = {Fate.PLANNED: "would be built", Fate.NEEDS_RESTORE: "to restore first"}
 
+# Images that the price shown before a run is for.
+_PRICED = 1000
+
 
 @subcommand(
     Args,
@@ -96,6 +99,7 @@ def command(session: Session, args: Args) -> ExitCode:
 def _run(run: Running, filling: Backfill, restoring: RestoreOrder, args: Args, terms: Terms) -> ExitCode:
     """Build variants, request restores with --restore, and print the result."""
     say_resumed(run, filling.checkpoint)
+    _say_price(run, args, terms)
     cold, search, tally = filling.cold, filling.search, filling.tally
     for one in filling.outcomes(limit=args.limit, dry_run=args.dry_run):
         _watch(run, filling, failed=int(one.fate is Fate.FAILED))
@@ -115,6 +119,14 @@ def _run(run: Running, filling: Backfill, restoring: RestoreOrder, args: Args, t
     failed = tally.of(Fate.FAILED) + resumed.failed + len(search.bad) + cold.asked.of(Restored.FAILED, Restored.MISSING)
     unread = cold.needs.objects + cold.restoring + resumed.cold
     return run.exit_code(partly=failed > 0 or (args.require_all and unread > 0))
+
+
+def _say_price(run: Running, args: Args, terms: Terms) -> None:
+    """Print the price of an image's requests before the first one; how many images need variants is known at the end."""
+    if terms.bill is not Billing.NONE:
+        puts = len(args.variant) or len(Variant)
+        some = count_of(_PRICED, "image")
+        run.say(f"requests: {dollars(_request_costs(terms, _PRICED, puts * _PRICED))} for {some} by {terms.card.name}")
 
 
 def _watch(run: Running, filling: Backfill, *, failed: int = 0) -> None:
@@ -148,7 +160,7 @@ def _conclude(session: Session, filling: Backfill, offers: Sequence[Offer], args
     tally, search, cold, requests = filling.tally, filling.search, filling.cold, _requests(filling, terms)
     size = tally.bytes_of(Fate.BUILT, Fate.PLANNED)
     session.text(_sentence(filling, size, dry_run=args.dry_run))
-    if args.dry_run and terms.bill is not Billing.NONE:
+    if terms.bill is not Billing.NONE:
         session.text(f"requests: {dollars(requests)} by {terms.card.name}")
     reasons = dict(sorted(tally.reasons.counts.items(), key=lambda one: -one[1]))
     if reasons:
@@ -187,9 +199,11 @@ def _sentence(filling: Backfill, size: int, *, dry_run: bool) -> str:
 
 def _requests(filling: Backfill, terms: Terms) -> Decimal:
     """Return the cost of the requests that read originals and put variants; stored bytes are assumed not to change."""
-    requests = (
-        (Operation.GET, filling.tally.of(Fate.BUILT, Fate.PLANNED)),
-        (Operation.PUT, sum(filling.variants.values())),
+    return _request_costs(terms, filling.tally.of(Fate.BUILT, Fate.PLANNED), sum(filling.variants.values()))
+
+
+def _request_costs(terms: Terms, gets: int, puts: int) -> Decimal:
+    requests = ((Operation.GET, gets), (Operation.PUT, puts))
+    return sum(
+        (request_cost(terms.card, StorageClass.STANDARD, one, count).amount for one, count in requests), Decimal(0)
     )
-    costs = (request_cost(terms.card, StorageClass.STANDARD, one, count).amount for one, count in requests)
-    return sum(costs, Decimal(0))
