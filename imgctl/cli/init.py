@@ -18,7 +18,9 @@ from imgctl.store.catalog.upgrade import ABSENT, HEAD, ddl, found, missing, upgr
 class Args(Options):
     check: bool = flag("List the missing migrations and change nothing; exit 5 when this imgctl cannot run.")
     sql: bool = flag("Print the DDL for a DBA and change nothing.")
-    from_revision: str = option("", "With --sql: only the DDL after this revision.", name="--from", metavar="REVISION")
+    from_revision: str | None = option(
+        None, "With --sql: only the DDL after this revision.", name="--from", metavar="REVISION"
+    )
 
 
 @subcommand(
@@ -39,7 +41,7 @@ def command(session: Session, args: Args) -> ExitCode:
     """
     settings = session.settings
     if args.sql:
-        session.verbatim(ddl(settings.catalog.url, since=args.from_revision))
+        session.verbatim(ddl(settings.catalog.url, since=args.from_revision or ""))
         return ExitCode.DONE
     catalog = open_catalog(settings.catalog.url)
     try:

@@ -16,7 +16,7 @@ from uuid import UUID
 
 import click
 
-from imgctl.cli.types import AMOUNT, DURATION, FILE, TIME, USER, OneOf
+from imgctl.cli.types import AMOUNT, DURATION, FILE, TEXT, TIME, USER, OneOf
 from imgctl.config.load import setting_field
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ _KINDS: Mapping[object, click.ParamType[object]] = {
     Decimal: AMOUNT,
     Path: FILE,
     int: click.IntRange(min=1),
-    str: click.STRING,
+    str: TEXT,
 }
 
 
@@ -129,7 +129,7 @@ def parameters(options: type[Options]) -> Iterator[click.Parameter]:
             several = get_origin(one.type) is tuple
             yield click.Argument(
                 [one.name],
-                type=rules["kind"],
+                type=rules["kind"] or TEXT,
                 metavar=rules["argument"],
                 shell_complete=_suggest if re.search(r"\b(ID|SOURCE)\b", rules["argument"]) else None,
                 nargs=-1 if several else 1,

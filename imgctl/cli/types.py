@@ -85,6 +85,13 @@ def _variants(text: str) -> frozenset[Variant]:
     return frozenset(map(Variant, names))
 
 
+def _text(text: str) -> str:
+    """Return a text; UsageError for a blank one, such as that of an unset shell variable."""
+    if not text.strip():
+        raise UsageError("the value is blank; write one, or leave the option out")
+    return text
+
+
 def _month(text: str) -> date:
     try:
         return date.fromisoformat(f"{text}-01")
@@ -92,6 +99,7 @@ def _month(text: str) -> date:
         raise UsageError(f"invalid month: {text!r}; write 2026-11") from None
 
 
+TEXT = Parsed("TEXT", _text)
 USER = Parsed("USER", UserText)
 TIME = Parsed("TIME", parse_moment)
 DURATION = Parsed("DURATION", parse_seconds)

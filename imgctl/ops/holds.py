@@ -19,7 +19,7 @@ from imgctl.run.threads import thread_pool
 from imgctl.store.blobs.remnant import Remnant
 from imgctl.store.catalog import holds as sql
 from imgctl.store.catalog.holds import LegalHold
-from imgctl.store.catalog.lookups import Scope
+from imgctl.store.catalog.lookups import Scope, newest
 from imgctl.units import count_of
 
 
@@ -43,6 +43,11 @@ def place(parts: Parts, user_id: UUID, *, reason: str, object_lock: bool, stop: 
         # Before the first blob is locked: a release then unlocks the blobs even if this run is killed.
         write(parts.catalog, partial(sql.note_object_lock, hold_id=known.id), stop=stop)
     return known
+
+
+def has_images(parts: Parts, user_id: UUID, *, stop: StopSignal) -> bool:
+    """Whether a user has images now."""
+    return bool(read(parts.catalog, partial(newest, scope=Scope(user_id=user_id), limit=1), stop=stop))
 
 
 def to_release(parts: Parts, user_id: UUID, hold_id: UUID | None, *, stop: StopSignal) -> LegalHold | None:

@@ -279,3 +279,14 @@ def test_what_comes_back_of_an_erased_image_is_found_and_deleted_when_asked(arch
     assert mended.code == 0, mended.err
     assert contents(archive) == theirs
     assert (again.code, again.of("finding")) == (0, [])
+
+
+def test_a_user_who_never_had_images_gets_no_receipt(archive: Deployment) -> None:
+    nobody = UUID(int=5)
+
+    shown = archive.run("erase", "--user", str(nobody))
+    erased = erase(archive, "--receipt", "receipt.jsonl", user=nobody)
+
+    assert (shown.code, erased.code) == (1, 1)
+    assert f"user {nobody} has no images, and none that was erased" in erased.err
+    assert not (archive.directory / "receipt.jsonl").exists()

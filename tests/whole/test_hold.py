@@ -142,3 +142,22 @@ def test_hold_reports_that_a_directory_locks_nothing(held: Deployment) -> None:
     assert (result.code, result.summary["failed"]) == (3, 2)
     assert "no legal hold" in result.err
     assert held.run("release", "--user", str(USER), "--json").summary["released"] == 1
+
+
+@pytest.mark.parametrize("reason", ["", " ", "\n"])
+def test_a_hold_without_a_reason_is_refused(held: Deployment, reason: str) -> None:
+    result = held.run("hold", "--user", str(OTHER), "--reason", reason)
+
+    assert result.code == 2
+    assert "blank" in result.err
+    assert held.run("hold", "--json").summary["holds"] == 1
+
+
+def test_a_hold_on_a_user_without_images_is_set_and_noted(held: Deployment) -> None:
+    early, known = UUID(int=5), held.run("hold", "--user", str(OTHER), "--reason", "case 4712")
+
+    result = held.run("hold", "--user", str(early), "--reason", "case 4712")
+
+    assert (result.code, known.code) == (0, 0)
+    assert f"user {early} has no images yet" in result.err
+    assert "no images" not in known.err

@@ -8,7 +8,7 @@ from imgctl.cli.base import Running, Session, running, subcommand
 from imgctl.cli.options import Options, flag, option
 from imgctl.cli.render import show_table
 from imgctl.errors import ExitCode, UsageError
-from imgctl.ops.holds import lock_blobs, place
+from imgctl.ops.holds import has_images, lock_blobs, place
 from imgctl.ops.parts import Parts, open_parts
 from imgctl.ops.retry import read
 from imgctl.store.catalog.holds import LegalHold, in_force
@@ -51,6 +51,8 @@ def command(session: Session, args: Args) -> ExitCode:
         sentence = f"user {args.user} is {held.line}"
         more = f"; {count_of(locked, 'version')} locked" if args.object_lock else ""
         session.summary(None, sentence + more, holds=1, locked=locked, failed=failed)
+        if not has_images(parts, args.user, stop=run.stop):
+            session.note(f"user {args.user} has no images yet: check the id")
         return run.exit_code(partly=failed > 0)
 
 

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
+from imgctl.errors import ImageMissing
 from imgctl.keys import ORIGINAL, TRASH, own_key
 from imgctl.model import UNKNOWN, Sized
 from imgctl.ops.erase.order import EraseOrder, Notes
@@ -24,8 +25,9 @@ from imgctl.pricing.costs import Operation, left_early, request_cost
 from imgctl.pricing.estimate import Estimate, estimated
 from imgctl.pricing.prices import STANDARD
 from imgctl.store.blobs.remnant import Remnant
+from imgctl.store.catalog.erased import count_of_owner
 from imgctl.store.catalog.holds import LegalHold, held_among
-from imgctl.store.catalog.lookups import by_ids
+from imgctl.store.catalog.lookups import Scope, by_ids, newest
 from imgctl.units import DAY_SECONDS
 
 # Blobs are listed before and after the deletion.
@@ -86,12 +88,23 @@ class Survey:
 
 
 def survey(parts: Parts, order: EraseOrder, *, stop: StopSignal, tell_url: Callable[[str], None]) -> Survey:
-    """Look up everything that an order would delete; calls `tell_url` with each link that a CDN may have served."""
+    """Look up everything that an order would delete; calls `tell_url` with each link that a CDN may have served.
+
+    ImageMissing for a user who has no images and had none that was erased: a receipt would prove nothing.
+    """
+    if order.user_id is not None:
+        read(parts.catalog, partial(_check_known, user_id=order.user_id, owner=order.owner(order.user_id)), stop=stop)
     look = _Look(parts, order, stop=stop, tell_url=tell_url)
     look.rows()
     look.erasing()
     look.elsewhere()
     return look.found
+
+
+def _check_known(connection: Connection, *, user_id: UUID, owner: bytes) -> None:
+    if not newest(connection, Scope(user_id=user_id), limit=1) and not count_of_owner(connection, owner):
+        hint = "check the id: imgctl stats --by user lists users with images"
+        raise ImageMissing(f"user {user_id} has no images, and none that was erased", hint=hint)
 
 
 class _Look:

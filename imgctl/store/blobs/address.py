@@ -13,12 +13,12 @@ def bucket_and_prefix(rest: str) -> tuple[str, str]:
     """Split the part after `s3://` into bucket and prefix; the prefix is empty or ends with a slash."""
     if "@" in rest:
         raise ConfigError(
-            "the store's url contains credentials", hint="imgctl reads them from the AWS chain, never from a url"
+            "the bucket's URL contains credentials", hint="imgctl reads them from the AWS chain, never from a URL"
         )
     bucket, _, prefix = rest.partition("/")
     prefix = prefix.strip("/")
     if not _BUCKET.fullmatch(bucket):
-        raise ConfigError(f"invalid bucket name: {bucket!r}", hint="[store] url is s3://BUCKET[/PREFIX]")
+        raise ConfigError(f"invalid bucket name: {bucket!r}", hint="a bucket's URL is s3://BUCKET[/PREFIX]")
     return bucket, f"{prefix}/" if prefix else ""
 
 

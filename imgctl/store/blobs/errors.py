@@ -118,7 +118,7 @@ def _from_response(status: int, code: str, message: str, target: Target) -> Fail
     if code in _EXISTS:
         return Failure(error=BlobExists(f"{what} is already in the store"))
     if code in _NO_BUCKET or "bucket does not exist" in message:
-        hint = f"create it, or correct [store] url; the endpoint is {target.endpoint}"
+        hint = f"create it, or correct its name in the URL; the endpoint is {target.endpoint}"
         return Failure(error=BucketMissing(f"there is no bucket {target.bucket}", hint=hint))
     if code not in _PERMANENT and (code in _TRANSIENT or status in (408, 409, 429, 500, 502, 503, 504)):
         hint = "run the same command again later, or with less concurrency"
