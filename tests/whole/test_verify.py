@@ -7,6 +7,7 @@ import os
 import tarfile
 from io import BytesIO
 from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
 
@@ -127,6 +128,9 @@ def test_what_cannot_be_judged_fails(embedded: Deployment, tmp_path: Path) -> No
     (place / "empty.jpg").touch()
     (place / "drawing.svg").write_text("<svg xmlns='http://www.w3.org/2000/svg'/>")
     (place / "notes.txt").write_text("no picture")
+    # It may hold photos: who deletes the directory after a verification loses them.
+    with ZipFile(place / "more.zip", "w") as archive:
+        archive.writestr("2.jpg", photo(2))
 
     found = embedded.run("verify", place, *OWNER, "--json")
 
@@ -137,6 +141,7 @@ def test_what_cannot_be_judged_fails(embedded: Deployment, tmp_path: Path) -> No
         "empty.jpg": ("failed", "empty"),
         "drawing.svg": ("failed", "unsupported"),
         "notes.txt": ("skipped", "not_an_image"),
+        "more.zip": ("failed", "unopened_archive"),
     }
 
 

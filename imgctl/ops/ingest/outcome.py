@@ -39,6 +39,7 @@ class Reason(StrEnum):
     SAME_CONTENT = "same_content"
     NOT_AN_IMAGE = "not_an_image"
     UNSUPPORTED = "unsupported"
+    UNOPENED_ARCHIVE = "unopened_archive"
     LEFT_OUT = "left_out"
     EMPTY = "empty"
     NOT_A_FILE = "not_a_file"

@@ -1,6 +1,7 @@
 """Format recognition before ingest: by content, by the decoders if the content has no signature, by name."""
 
 import logging
+import re
 from threading import Lock
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,17 @@ OPEN_SECONDS = 20.0
 # The part of a file without a signature that the decoders get: a header and more.
 TRIED_BYTES = 32 * 2**20
 SIDECAR_NAMES = (".json", ".xmp", ".aae")
+ARCHIVES = (".zip", ".tar", ".tgz", ".tar.gz", ".tbz2", ".tar.bz2", ".txz", ".tar.xz")
+"""The extensions of archives that can be sources."""
+# Also archives that cannot be sources, volumes of archives, and images of disks.
+_ARCHIVE_NAME = re.compile(
+    r"\.(?:zipx?|tar|t[bgx]z2?|tzst|tar\.[a-z0-9]+|rar|7z|cb[7rtz]|iso|dmg|[rz]\d\d|(?:zip|7z|rar)\.\d{3})$",
+    re.IGNORECASE,
+)
+_PACKED = (".gz", ".bz2", ".xz", ".zst", ".lz4")
+
+_UNOPENED = "an archive within a directory or an archive is not opened: name it as a source, extract it"
+_UNREAD = "an archive of a kind that imgctl does not read: extract it"
 
 log = logging.getLogger(__name__)
 
@@ -107,12 +119,21 @@ def unfit(error: Unfit, path: str, *, size: int) -> FileOutcome:
     elif isinstance(error, FormatUnsupported):
         fate, reason = Fate.FAILED, Reason.UNSUPPORTED
         detail = f"{error.message}; {error.hint}, or --leave-out {error.format_name}"
+    elif size and is_archive_name(name):
+        fate, reason = Fate.FAILED, Reason.UNOPENED_ARCHIVE
+        detail = f"{_UNOPENED if name.lower().endswith(ARCHIVES) else _UNREAD}, or --exclude it"
     else:
         reason = Reason.SIDECAR if name.lower().endswith(SIDECAR_NAMES) else Reason.NOT_AN_IMAGE
         reason, detail = reason if size else Reason.EMPTY, error.message
         if format_by_name(name) is not None:
             fate, detail = Fate.FAILED, f"{detail}; named like a picture: copy it again from its source"
     return FileOutcome(path=path, fate=fate, reason=reason, detail=detail, bytes=size)
+
+
+def is_archive_name(name: str) -> bool:
+    """Whether a file name is that of an archive, or of a packed picture: photos.rar, IMG_1.JPG.gz."""
+    inner, dot, last = name.lower().rpartition(".")
+    return bool(_ARCHIVE_NAME.search(name)) or (dot + last in _PACKED and format_by_name(inner) is not None)
 
 
 def _open(arguments: tuple[bytes, Format | None, Format | None]) -> Format | None:

@@ -11,6 +11,7 @@ from imgctl.config.places import SourceSettings, StoreSettings
 from imgctl.config.settings import Settings
 from imgctl.errors import ConfigError, ImgctlError, UsageError
 from imgctl.ops.ingest.outcome import Fate, FileOutcome, Reason
+from imgctl.ops.ingest.recognise import ARCHIVES
 from imgctl.ops.ingest.sidecar import SidecarFiles
 from imgctl.ops.ingest.spool import SpoolDirectory
 from imgctl.ops.sources.base import Rules, Source, SourceFile
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 _WEB = ("http://", "https://")
 _NAMED = ("s3://", "gs://", "az://", *_WEB, "source:")
 
-ARCHIVES = (".zip", ".tar", ".tgz", ".tar.gz", ".tbz2", ".tar.bz2", ".txz", ".tar.xz")
 _ARCHIVE = rf"(?i)(?:{'|'.join(map(re.escape, ARCHIVES))})/"
 DISTANT_READERS, DISTANT_CHUNK = 16, 16
 

@@ -18,7 +18,7 @@ from imgctl.imaging.recognise import sniff
 from imgctl.imaging.render import render
 from imgctl.model import Recipe
 from imgctl.ops.ingest.outcome import Fate, Reason
-from imgctl.ops.ingest.recognise import LeftOut, Recogniser, unfit
+from imgctl.ops.ingest.recognise import ARCHIVES, LeftOut, Recogniser, unfit
 from tests.imaging.pictures import encoded, quadrants
 
 
@@ -249,3 +249,29 @@ def test_a_damaged_signature_is_taken_by_its_name_alone(recogniser: Recogniser) 
 
 def test_every_supported_format_has_its_own_name() -> None:
     assert len({row.extension for row in SUPPORTED if row.format is not Format.MPO}) == len(SUPPORTED) - 1
+
+
+@pytest.mark.parametrize("within", ["", "old/", "outer.zip/"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "a.zip", "A.ZIP", "a.tar", "a.tgz", "a.tar.xz", "a.tar.zst", "a.rar", "a.7z", "a.cbz", "a.iso", "a.dmg",
+        "a.z01", "a.r00", "a.7z.001", "IMG_1.JPG.gz", "a.nef.xz",
+    ],
+)  # fmt: skip
+def test_an_archive_that_is_not_opened_is_a_failure(name: str, within: str) -> None:
+    outcome = unfit(NotAnImage("not an image"), within + name, size=1)
+
+    assert (outcome.fate, outcome.reason) == (Fate.FAILED, Reason.UNOPENED_ARCHIVE)
+    assert ("name it as a source" in outcome.detail) == name.lower().endswith(ARCHIVES)
+
+
+@pytest.mark.parametrize(
+    "name", ["a.docx", "a.odt", "a.jar", "access.log.gz", "notes.txt", "zip", "a.zipper", "tar.md"]
+)
+def test_a_document_or_a_packed_text_is_left_out(name: str) -> None:
+    assert unfit(NotAnImage("not an image"), name, size=1).fate is Fate.SKIPPED
+
+
+def test_an_empty_archive_is_left_out() -> None:
+    assert unfit(NotAnImage("not an image"), "a.zip", size=0).reason is Reason.EMPTY
