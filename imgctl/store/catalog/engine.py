@@ -1,5 +1,6 @@
 """Opens the catalog: transactions, and translation of database errors into CatalogError and its subclasses."""
 
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,32 +31,71 @@ _POOL_SIZE = 4
 _WRITES = "imgctl_writes"
 _AGAIN = "run the same command later: it continues where this one stopped"
 
+
+def _repeated(setting: str) -> str:
+    """The hint for a limit that the administrator set: a single slow moment, or a limit too low for this command."""
+    return f"{_AGAIN}; if this repeats, raise {setting} for this user"
+
+
 # SQLSTATE, or its class (PostgreSQL 18, Appendix A). Failures to connect carry no code, only a text.
 _STATES: dict[str, tuple[type[CatalogError], str]] = {
     "42P01": (SchemaNotCurrent, "imgctl init"),
     "42703": (SchemaNotCurrent, "imgctl init"),
     "42501": (CatalogError, "GRANT this user its rights on the tables, or use another one"),
+    "3F000": (
+        CatalogError,
+        "no schema of this user's search_path exists and may be used: GRANT USAGE, or correct search_path",
+    ),
     "28": (CatalogError, "check user and password in catalog.url, or PGPASSFILE"),
     "3D000": (CatalogError, "createdb, or correct the name in catalog.url"),
-    "25P03": (CatalogUnavailable, _AGAIN),
-    "25006": (CatalogError, "this server is a read-only replica; use the primary"),
+    "25P03": (CatalogUnavailable, _repeated("idle_in_transaction_session_timeout")),
+    "25P04": (CatalogUnavailable, _repeated("transaction_timeout")),
+    "57014": (CatalogUnavailable, _repeated("statement_timeout")),
+    "25006": (
+        CatalogError,
+        "a replica, or default_transaction_read_only is on: use the primary, and a user that may write",
+    ),
     "53100": (CatalogError, "the disk is full where the database lives; make room"),
     "08": (CatalogUnavailable, _AGAIN),
     "40": (CatalogUnavailable, _AGAIN),
     "53": (CatalogUnavailable, _AGAIN),
-    "55P03": (CatalogUnavailable, _AGAIN),
+    "55P03": (CatalogUnavailable, "another session locks the table; " + _AGAIN),
     "57": (CatalogUnavailable, _AGAIN),
 }
+# Tried before the codes.
+_DEFINITIONS = (
+    r"permission denied for schema|must be owner of",
+    CatalogError,
+    "run imgctl init as the tables' owner with CREATE on the schema, or give a DBA the output of imgctl init --sql",
+)
 _TEXTS: tuple[tuple[str, type[CatalogError], str], ...] = (
     (r"no such (table|column)", SchemaNotCurrent, "imgctl init"),
     (r"database \S+ does not exist", CatalogError, "createdb, or correct the name in catalog.url"),
+    (
+        r"invalid (connection option|port|\S+ value|\w+ value)|value for \w+:|definition of service|support SSL|certificate",
+        CatalogError,
+        "correct catalog.url, or the PG… variables and files that complete it",
+    ),
     (r"password|authentication|pg_hba|role \S+ does not exist", CatalogError, _STATES["28"][1]),
-    (r"permission denied|readonly database", CatalogError, "this user has no write permission there; check the rights"),
-    (r"unable to open database file", CatalogError, "check that the directory exists and may be written"),
-    (r"not a database|malformed", CatalogError, "this file is not a SQLite database, or it is damaged"),
+    (r"permission denied for database", CatalogError, "GRANT CONNECT ON DATABASE to this user, or use another one"),
+    (
+        r"permission denied|readonly database",
+        CatalogError,
+        "this user needs write permission on the file and its directory, even to read: SQLite keeps its WAL beside the file",
+    ),
+    (r"not a database", CatalogError, "this file is not a SQLite database; correct catalog.url"),
+    (
+        r"malformed",
+        CatalogError,
+        "the file is damaged: restore it from a backup, or save its rows with sqlite3 FILE .recover",
+    ),
     (r"database or disk is full|No space left", CatalogError, "the disk is full where the database lives; make room"),
     (r"is locked|is busy", CatalogUnavailable, "another process keeps the file locked; " + _AGAIN),
-    (r"too many (clients|connections)|connection slots", CatalogUnavailable, _AGAIN),
+    (
+        r"too many (clients|connections)|connection slots",
+        CatalogUnavailable,
+        f"{_AGAIN}; if this repeats, raise the limit or use a pooler",
+    ),
 )
 
 
@@ -134,7 +174,20 @@ def _parsed(url: str) -> URL:
         raise ConfigError(
             "catalog.url names no file", hint="three slashes and a path: sqlite:///imgctl-data/catalog.db"
         )
+    _check_parameters(parsed, url)
     return parsed
+
+
+def _check_parameters(parsed: URL, url: str) -> None:
+    """Raise ConfigError for parameters that SQLite would ignore or not understand: a path may contain a question mark."""
+    seconds = parsed.query.get("timeout", "0")
+    if set(parsed.query) - {"timeout"} or ("?" in url and not parsed.query):
+        raise ConfigError(
+            f"catalog.url: only timeout=SECONDS may follow the ? of {_place(parsed)}",
+            hint="write %3F for a ? in the path",
+        )
+    if not (isinstance(seconds, str) and re.fullmatch(r"\d+(\.\d+)?", seconds)):
+        raise ConfigError(f"catalog.url: invalid timeout: {seconds!r}", hint="a number of seconds")
 
 
 def _postgres(url: URL, connections: int) -> Engine:
@@ -199,7 +252,9 @@ def _begin_sqlite(connection: Connection) -> None:
 def _place(url: URL) -> str:
     """The URL for display: without the password, and with only `host` of its query, which may also contain one."""
     shown = {name: value for name, value in url.query.items() if name == "host"}
-    bare = URL.create(url.drivername, url.username, None, url.host, url.port, url.database, shown)
+    # A file's name may be invalid UTF-8, which cannot be quoted.
+    database = url.database and url.database.encode(errors="backslashreplace").decode()
+    bare = URL.create(url.drivername, url.username, None, url.host, url.port, database, shown)
     return bare.render_as_string(hide_password=True)
 
 
@@ -207,6 +262,8 @@ def _explained(error: SQLAlchemyError, url: URL) -> CatalogError:
     """Return the matching CatalogError; its one-line message names the database, never the password."""
     reason = _reason(error, url)
     kind, hint = _meaning(error, reason)
+    if "unable to open database file" in reason:
+        hint = _obstacle(Path(url.database or ""))
     return kind(f"catalog {_place(url)}: {reason}", hint=hint)
 
 
@@ -219,14 +276,29 @@ def _reason(error: SQLAlchemyError, url: URL) -> str:
 
 def _meaning(error: SQLAlchemyError, reason: str) -> tuple[type[CatalogError], str]:
     state = getattr(getattr(error, "orig", None), "sqlstate", None) or ""
+    # Not the text of SQLAlchemy's error, which contains the statement and its values: any word may be in a caption.
+    text = str(error.orig if isinstance(error, DBAPIError) else error)
+    pattern, kind, hint = _DEFINITIONS
+    if re.search(pattern, text):
+        return kind, hint
     known = _STATES.get(state) or _STATES.get(state[:2])
     if known is not None:
         return known
     for pattern, kind, hint in _TEXTS:
-        if re.search(pattern, str(error), re.IGNORECASE):
+        if re.search(pattern, text, re.IGNORECASE):
             return kind, hint
     if isinstance(error, PoolTimeout) or (isinstance(error, DBAPIError) and error.connection_invalidated):
         return CatalogUnavailable, _AGAIN
     if not state and re.search(r"connect|server closed|timeout|resolve|terminat", reason, re.IGNORECASE):
         return CatalogUnavailable, "is the database running, and is catalog.url right? " + _AGAIN
     return CatalogError, ""
+
+
+def _obstacle(file: Path) -> str:
+    """Return why SQLite cannot open a file, as a next step."""
+    if os.path.isdir(file):  # noqa: PTH112 - Path.is_dir raises for a name that is too long
+        return "this is a directory: name a file in it"
+    for one in (str(file), f"{file}-wal", f"{file}-shm"):
+        if os.path.exists(one) and not os.access(one, os.R_OK):  # noqa: PTH110
+            return f"this user may not read {one}: check its owner and mode"
+    return f"check that this user may write to {file.parent}"

@@ -86,8 +86,11 @@ def upgrade(catalog: Catalog, *, to: str = "head") -> list[str]:
     """
     from alembic import command
 
-    if found(catalog).is_newer:
+    there = found(catalog)
+    if there.is_newer:
         check_current(catalog)
+    if there.is_newer or there.revision == HEAD:
+        # No lock and no second connection, which a read-only user or a connection limit may not allow.
         return []
     applied: list[str] = []
 

@@ -184,6 +184,84 @@ def test_a_file_that_is_not_a_database_is_reported(tmp_path: Path) -> None:
     catalog.close()
 
 
+def test_a_directory_in_place_of_the_file_is_reported(tmp_path: Path) -> None:
+    catalog = open_catalog(f"sqlite:///{tmp_path}")
+
+    with pytest.raises(CatalogError) as raised, catalog.read():
+        pass
+
+    assert "a directory" in raised.value.hint
+    catalog.close()
+
+
+def test_a_file_name_that_is_too_long_is_reported(tmp_path: Path) -> None:
+    catalog = open_catalog(f"sqlite:///{tmp_path}/{'x' * 300}.db")
+
+    with pytest.raises(CatalogError, match="unable to open"), catalog.read():
+        pass
+    catalog.close()
+
+
+@pytest.mark.parametrize("rest", ["a?b.db", "a.db?mode=ro", "a.db?timeout=soon", "a.db?timeout=-1", "a.db?"])
+def test_parameters_that_sqlite_would_ignore_are_rejected(tmp_path: Path, rest: str) -> None:
+    with pytest.raises(ConfigError, match="timeout"):
+        open_catalog(f"sqlite:///{tmp_path}/{rest}")
+
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_name_of_invalid_utf_8_can_be_shown(tmp_path: Path) -> None:
+    catalog = open_catalog(f"sqlite:///{tmp_path}/a\udcff.db")
+
+    with catalog.read() as connection:
+        connection.execute(text("SELECT 1"))
+
+    assert catalog.place.encode()
+    catalog.close()
+
+
+@pytest.mark.parametrize("parameter", ["sslmode=odd", "connect_timeout=soon", "odd=1", "service=odd"])
+def test_invalid_parameters_of_postgres_are_not_an_outage(closed_port: int, parameter: str) -> None:
+    catalog = open_catalog(f"postgresql://me@127.0.0.1:{closed_port}/photos?{parameter}")
+
+    with pytest.raises(CatalogError) as raised, catalog.read():
+        pass
+
+    assert not isinstance(raised.value, CatalogUnavailable)
+    assert "correct catalog.url" in raised.value.hint
+    catalog.close()
+
+
+@pytest.mark.parametrize(
+    ("setting", "hint"),
+    [
+        ("search_path = nowhere", "search_path"),
+        ("default_transaction_read_only = on", "default_transaction_read_only"),
+        ("statement_timeout = 20", "raise statement_timeout"),
+    ],
+)
+def test_the_hint_names_the_setting_of_the_administrator(postgres_url: str, setting: str, hint: str) -> None:
+    catalog = open_catalog(postgres_url)
+
+    with pytest.raises(CatalogError) as raised, catalog.write() as connection:
+        connection.execute(text(f"SET LOCAL {setting.replace('default_', '')}"))
+        connection.execute(text("CREATE TABLE slow AS SELECT pg_sleep(1)::text"))
+
+    assert hint in raised.value.hint
+    catalog.close()
+
+
+def test_words_in_a_value_are_not_taken_for_the_error(tmp_path: Path) -> None:
+    catalog = open_catalog(f"sqlite:///{tmp_path}/catalog.db")
+
+    with pytest.raises(CatalogError) as raised, catalog.write() as connection:
+        connection.execute(text("CREATE TABLE one (c TEXT CHECK (c = ''))"))
+        connection.execute(text("INSERT INTO one VALUES (:c)"), {"c": "my password"})
+
+    assert "password" not in raised.value.line
+    catalog.close()
+
+
 def test_a_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
 

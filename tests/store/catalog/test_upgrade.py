@@ -79,6 +79,25 @@ def test_upgrading_an_empty_database_makes_it_current_and_again_does_nothing(emp
     catalog.close()
 
 
+def test_upgrading_a_current_catalog_needs_no_right_to_write(postgres_url: str) -> None:
+    catalog = open_catalog(f"{postgres_url}&options=-cdefault_transaction_read_only%3Don")
+
+    assert upgrade(catalog) == []
+    catalog.close()
+
+
+def test_the_hint_of_an_upgrade_without_rights_is_the_printed_ddl(empty_postgres_url: str) -> None:
+    catalog = open_catalog(empty_postgres_url)
+
+    with pytest.raises(CatalogError) as raised, catalog.write() as connection:
+        connection.execute(text("CREATE ROLE imgctl_no_ddl"))
+        connection.execute(text("SET LOCAL ROLE imgctl_no_ddl"))
+        connection.execute(text("CREATE TABLE one ()"))
+
+    assert "imgctl init --sql" in raised.value.hint
+    catalog.close()
+
+
 def test_upgrading_twice_at_once_applies_each_revision_once(empty_catalog_url: str) -> None:
     catalogs = [open_catalog(empty_catalog_url) for _ in range(3)]
     together = Barrier(3)
