@@ -3,6 +3,7 @@
 import os
 import sys
 import tempfile
+from collections.abc import Generator
 from multiprocessing.util import Finalize
 
 import pytest
@@ -55,3 +56,11 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_xdist_auto_num_workers() -> int:
     """Return twice the number of cores: tests of killed runs wait for leases to expire, a second each."""
     return 2 * cores()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Escape what is captured: xdist cannot send a file name that is not UTF-8, and would abort the whole run."""
+    report = yield
+    report.sections = [(name, text.encode(errors="backslashreplace").decode()) for name, text in report.sections]
+    return report

@@ -63,6 +63,10 @@ ALIASES: Final = {"ls": "find"}
 # The commands for a first day; the help lists the others below.
 FIRST: Final = ("demo", "init", "doctor", "upload", "work", "find", "show", "audit", "repair", "cost", "serve", "help")
 
+# Set for another server on the machine: prometheus_client would add imgctl's metrics to those files, and read them all.
+# `serve` sets the variable for its own processes.
+OF_OTHER_SERVERS: Final = ("PROMETHEUS_MULTIPROC_DIR", "prometheus_multiproc_dir")
+
 EXAMPLES: Final = """
 imgctl demo
 imgctl upload ~/Pictures --user 0190b2b4-0000-7000-8000-000000000001
@@ -92,6 +96,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     _open_closed_streams()
     # A terminal may be set to ISO-8859-1, and file names may hold any character.
     sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    for variable in OF_OTHER_SERVERS:
+        os.environ.pop(variable, None)
     try:
         code = run(arguments)
     except Exception as error:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 
 from imgctl.config.load import misspelt
 from imgctl.config.settings import Settings
@@ -148,7 +149,7 @@ def _open_files() -> str:
 def _log(settings: Settings) -> str:
     if not settings.log.file:
         return "none ([log] file)"
-    directory = os.path.dirname(settings.log.file) or "."  # noqa: PTH120
+    directory = Path(settings.log.file).expanduser().parent
     if not os.access(directory, os.W_OK):
         raise ImgctlError(f"{directory} cannot be written", hint="choose another [log] file")
     return settings.log.file

@@ -6,6 +6,7 @@ import re
 import sys
 from collections.abc import Iterable
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from math import isfinite
 from pathlib import Path
@@ -116,6 +117,7 @@ def configure(settings: LogSettings, *, verbosity: int) -> None:
             with suppress(OSError):
                 handler.close()
     # A root without a handler would write the warnings of libraries to stderr.
+    settings = replace(settings, file=str(Path(settings.file).expanduser()) if settings.file else "")
     file = _file(settings) if settings.file else logging.NullHandler(logging.CRITICAL)
     own = [_stderr(verbosity)] if verbosity >= 0 else []
     _add(root, [file])

@@ -135,7 +135,7 @@ class TextFile:
     """
 
     def __init__(self, sink: Prometheus, file: Path, *, command: str) -> None:
-        self._sink, self._file = sink, file
+        self._sink, self._file, self._reported = sink, file, False
         for metric, before in _last_run(file, command):
             sink.set(metric, before, (command,))
         try:
@@ -151,18 +151,21 @@ class TextFile:
         """Write the file a last time."""
         self._ended.set()
         self._thread.join()
-        try:
-            self._write()
-        except OSError as error:
-            log.warning("the final metrics were not written: %s", error)
+        self._try_to_write()
 
     def _run(self) -> None:
         while not self._ended.wait(WRITE_SECONDS):
-            try:
-                self._write()
-            except OSError:
-                # The last write reports it.
-                continue
+            self._try_to_write()
+
+    def _try_to_write(self) -> None:
+        try:
+            self._write()
+        except OSError as error:
+            if not self._reported:
+                log.warning("the metrics file %s cannot be written: %s", self._file, error.strerror or error)
+            self._reported = True
+        else:
+            self._reported = False
 
     def _write(self) -> None:
         with atomic_write(self._file) as new:

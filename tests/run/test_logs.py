@@ -114,6 +114,15 @@ ODD = os.fsdecode(b"a\xff\n\x1b[2J.jpg")
 
 
 @pytest.mark.usefixtures("clean_logging")
+def test_a_tilde_is_the_home_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    configure(LogSettings(file="~/imgctl.log"), verbosity=0)
+    logging.getLogger("imgctl.work").info("at home")
+
+    assert "at home" in (tmp_path / "imgctl.log").read_text()
+
+
+@pytest.mark.usefixtures("clean_logging")
 def test_an_odd_file_name_stays_on_one_line_without_loss(tmp_path: Path) -> None:
     files = {one: tmp_path / one for one in ("plain", "json")}
     for one, file in files.items():

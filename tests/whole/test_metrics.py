@@ -1,13 +1,16 @@
 """Metrics of commands: on a port while they run, in a file for node_exporter afterwards."""
 
 import re
+import shutil
 import socket
 import stat
 import urllib.request
 from pathlib import Path
 
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from imgctl.run.prometheus import Prometheus, TextFile
 from tests.whole.conftest import place_of
 from tests.whole.deployment import USER, Deployment
 
@@ -86,6 +89,30 @@ def test_a_textfile_that_cannot_be_written_is_refused_before_anything_is_done(em
 
     assert done.code == 2
     assert "/nowhere/at/all.prom cannot be written" in done.err
+
+
+@pytest.mark.parametrize("directory", ["", "/nowhere", "."])
+def test_metrics_of_another_server_are_left_alone(embedded: Deployment, tmp_path: Path, directory: str) -> None:
+    file = tmp_path / "work.prom"
+    done = embedded.in_environment(PROMETHEUS_MULTIPROC_DIR=directory).run(
+        "work", "--drain", "--metrics-textfile", file
+    )
+
+    assert (done.code, done.err) == (0, "")
+    assert series(file.read_text())["imgctl_command_exit_codecommand:work"] == 0
+    assert list(embedded.directory.glob("*.db")) in ([], [embedded.directory / "catalog.db"])
+
+
+def test_a_directory_that_is_removed_is_reported_by_the_name_of_the_file(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    place = tmp_path / "prom"
+    place.mkdir()
+    written = TextFile(Prometheus(), place / "work.prom", command="work")
+    shutil.rmtree(place)
+    written.close()
+
+    assert caplog.messages == [f"the metrics file {place}/work.prom cannot be written: No such file or directory"]
 
 
 def test_a_device_as_textfile_is_not_read_and_keeps_its_mode(embedded: Deployment) -> None:

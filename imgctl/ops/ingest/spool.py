@@ -13,7 +13,7 @@ class SpoolDirectory:
     """This process's directory for incomplete uploads; the directories of killed processes are deleted first."""
 
     def __init__(self, parent: str) -> None:
-        self._scratch = Scratch("spool", parent=Path(parent) if parent else None)
+        self._scratch = Scratch("spool", parent=Path(parent).expanduser() if parent else None)
 
     def open(self) -> "Spool":
         """Return a new, empty spool."""
