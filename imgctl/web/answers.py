@@ -1,6 +1,7 @@
 """Schemas of requests and responses, for validation and the OpenAPI document; and the response for an image."""
 
 import hashlib
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from email.utils import parsedate_to_datetime
@@ -227,8 +228,9 @@ def unchanged(request: Request, headers: Mapping[str, str]) -> Response | None:
 
     If-Modified-Since counts only without If-None-Match, which is compared weakly (RFC 9110, section 13).
     """
-    tags, since = request.headers.get("if-none-match"), request.headers.get("if-modified-since")
-    if tags is not None:
+    # A list may come in several lines.
+    tags, since = ", ".join(request.headers.getlist("if-none-match")), request.headers.get("if-modified-since")
+    if tags:
         known = {one.strip().removeprefix("W/") for one in tags.split(",")}
         is_known = tags.strip() == "*" or headers["ETag"].removeprefix("W/") in known
     else:
@@ -246,6 +248,8 @@ def _is_since(modified: str | None, since: str | None) -> bool:
         return False
 
 
+# A plus in a query string is decoded as a space: `2026-11-22T10:00 01:00`.
+_SPACED_OFFSET = re.compile(r"^(.+[T ][\d:.]+) (\d\d(?::?\d\d)?)$")
 Moment = Annotated[
     str | None, Query(max_length=40, description="2026-11-22, 2026-11-22T10:00Z, or 24h for 24 hours ago.")
 ]
@@ -256,7 +260,7 @@ def moment(text: str | None) -> datetime | None:
     if not text:
         return None
     try:
-        # A plus in a query string is decoded as a space.
-        return parse_moment(text.replace(" ", "+") if text.count(":") > 2 else text)
+        return parse_moment(_SPACED_OFFSET.sub(r"\1+\2", text))
     except UsageError:
-        raise Refusal(422, f"invalid time: {text[:40]!r}", hint="2026-11-22, 2026-11-22T10:00Z or 24h") from None
+        hint = "2026-11-22, 2026-11-22T10:00Z or 24h; + is %2B in a URL"
+        raise Refusal(422, f"invalid time: {text[:40]!r}", hint=hint) from None

@@ -12,6 +12,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Path, Query, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import FileResponse, JSONResponse, RedirectResponse, Response
+from starlette import types
 
 from imgctl.errors import BlobMissing, ImageMissing, ImgctlError
 from imgctl.model import Status, Variant, VariantFormat
@@ -37,6 +38,7 @@ from imgctl.web.answers import (
 )
 from imgctl.web.auth import Caller, Reader, Writer, check_user
 from imgctl.web.body import Form, receive
+from imgctl.web.middleware import HEAD
 from imgctl.web.problem import Refusal
 from imgctl.web.state import AppState, State, state_of
 
@@ -231,10 +233,19 @@ def _page(state: AppState, request: Request, caller: Caller, user_id: UUID | Non
     images = state.see(listed(state.parts.catalog, page))
     following = None
     if len(images) == query.limit:
-        parameters = asdict(query) | {"before": str(images[-1].image.id)}
+        # Ages are written as times: the window of the next page is the same.
+        times = {
+            "since": scope.since,
+            "until": scope.until,
+            "taken_since": sought.taken_since,
+            "taken_until": sought.taken_until,
+        }
+        absolute = {name: at.isoformat() for name, at in times.items() if at is not None}
+        parameters = asdict(query) | absolute | {"before": str(images[-1].image.id)}
         given = {name: value for name, value in parameters.items() if value and name != "limit"}
         following = f"{request.url.path}?{urlencode(given | {'limit': str(query.limit)})}"
-    tag = hashlib.sha256("".join((*(version(state, one) for one in images), following or "")).encode())
+    # Not the link itself, which changes with each request for an age.
+    tag = hashlib.sha256("".join((*(version(state, one) for one in images), str(following is None))).encode())
     headers = {"ETag": f'W/"{tag.hexdigest()[:32]}"', "Cache-Control": "private, no-cache"}
     if (known := unchanged(request, headers)) is not None:
         return known
@@ -288,4 +299,11 @@ def get_blob(
         "Last-Modified": formatdate(found.st_mtime, usegmt=True),
     }
     kind = _TYPES.get(key.rpartition(".")[2], "application/octet-stream")
-    return unchanged(request, headers) or FileResponse(file, media_type=kind, headers=headers, stat_result=found)
+    return unchanged(request, headers) or _File(file, media_type=kind, headers=headers, stat_result=found)
+
+
+class _File(FileResponse):
+    """A file, which is not opened for HEAD."""
+
+    async def __call__(self, scope: types.Scope, receive: types.Receive, send: types.Send) -> None:
+        await super().__call__({**scope, "method": "HEAD"} if scope.get(HEAD) else scope, receive, send)

@@ -22,6 +22,8 @@ from imgctl.web.state import AppState
 
 ACCESS = logging.getLogger("imgctl.access")
 NOTHING = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+# The key of a scope of which the request was a HEAD: routes see GET.
+HEAD = "imgctl.head"
 QUIET = frozenset({"/healthz", "/readyz", "/metrics"})
 UPLOADS = "/images"
 # nginx's status for a client that disconnected before the response.
@@ -55,7 +57,7 @@ class Middleware:
             return
         exchange = _Exchange(scope, send)
         is_head = scope["method"] == "HEAD"
-        handled = {**scope, "method": "GET"} if is_head else scope
+        handled = {**scope, "method": "GET", HEAD: True} if is_head else scope
         self._state.metrics.begun()
         with _traced(handled, exchange):
             try:

@@ -56,6 +56,21 @@ def test_head_sends_no_byte_behind_the_headers_and_ends_a_stream(local_server: S
         assert received.count(b"\r\n\r\n") == 1, path
 
 
+def test_head_of_a_blob_does_not_read_it(
+    local_server: Served, paths: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (blob,) = [path for path in paths if path.startswith("/blobs/")][:1]
+    got = local_server.client.get(blob)
+
+    async def opened(*_: object, **__: object) -> None:
+        raise AssertionError("the blob is opened")
+
+    monkeypatch.setattr("starlette.responses.anyio.open_file", opened)
+    headed = local_server.client.head(blob)
+
+    assert (headed.status_code, headed.headers["content-length"]) == (200, str(len(got.content)))
+
+
 def test_head_of_a_missing_image_is_404(local_server: Served) -> None:
     assert local_server.client.head("/images/0190b2b4-0000-7000-8000-000000000009").status_code == 404
     assert local_server.client.head("/nowhere").status_code == 404
@@ -69,6 +84,8 @@ def test_a_known_version_is_not_sent_again(local_server: Served, paths: list[str
             known = local_server.client.get(path, headers={"If-None-Match": given})
 
             assert (known.status_code, known.content, known.headers["etag"]) == (304, b"", tag), path
+        lines = [("If-None-Match", '"other"'), ("If-None-Match", tag)]
+        assert local_server.client.get(path, headers=lines).status_code == 304, path
         assert local_server.client.get(path, headers={"If-None-Match": '"other"'}).status_code == 200
 
 

@@ -5,9 +5,10 @@ import socket
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
@@ -261,6 +262,29 @@ def test_pages_hold_every_image_once_newest_first(either: Served) -> None:
     assert len(either.client.get("/images", params={"since": "24h"}).json()["images"]) == 8
     assert either.client.get("/images", params={"until": "2001-01-01"}).json()["images"] == []
     assert either.client.get(f"/users/{USER}/images", params={"status": "ready"}).json()["images"] == []
+
+
+def test_the_next_page_has_the_same_window(local_server: Served) -> None:
+    for number in range(3):
+        local_server.send(photo(number))
+
+    page = local_server.client.get("/images", params={"since": "24h", "limit": 1}).json()
+    since = parse_qs(urlsplit(page["next"]).query)["since"]
+    following = local_server.client.get(page["next"]).json()
+
+    assert datetime.fromisoformat(since[0]).tzinfo is not None
+    assert parse_qs(urlsplit(following["next"]).query)["since"] == since
+    assert len(following["images"]) == 1
+
+
+@pytest.mark.parametrize("offset", ["+02:00", "+0200", "+02", "-05:00", "Z"])
+def test_an_unencoded_plus_in_a_time_is_understood(local_server: Served, offset: str) -> None:
+    local_server.send(photo(1))
+    since = local_server.client.get(f"/images?since=2020-01-01T10:00:00{offset}")
+    until = local_server.client.get(f"/images?until=2020-01-01T10:00{offset}")
+
+    assert (since.status_code, len(since.json()["images"])) == (200, 1)
+    assert (until.status_code, until.json()["images"]) == (200, [])
 
 
 @pytest.mark.parametrize(
