@@ -9,7 +9,7 @@ import pytest
 from imgctl.model import Status
 from tests.parts.middlebox import Reply, Seen, middlebox, s3_error
 from tests.parts.seaweed import S3Server
-from tests.whole.conftest import place_of
+from tests.whole.conftest import photo, place_of
 from tests.whole.deployment import USER, Deployment, Result, assert_whole
 
 
@@ -48,13 +48,18 @@ def test_an_upload_keeps_existing_blobs_and_reports_the_head_once(
     log = lacking.directory / "imgctl.log"
     first = lacking.run("upload", place_of(album), "--user", str(USER), "--json", "--log-file", log)
     again = lacking.run("upload", place_of(album), "--user", str(USER), "--journal", "none")
+    more = lacking.directory / "more"
+    more.mkdir()
+    (more / "new.jpg").write_bytes(photo(99))
 
     assert first.code == again.code == 0
     kept = request.node.callspec.params["lacking"]
     assert first.summary["put_if_absent"] == kept
     assert log.read_text().count("If-None-Match") == 1
     assert len(lacking.images()) == len(set(album.values()))
-    assert "If-None-Match" not in again.out  # No put, so no test of put-if-absent.
+    assert "If-None-Match" in lacking.run("upload", more, "--user", str(USER)).out
+    # Nothing was put.
+    assert "If-None-Match" not in again.out
 
 
 def test_what_another_run_put_since_the_promise_is_not_written_again(

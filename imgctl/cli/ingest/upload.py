@@ -132,7 +132,7 @@ def conclude(
     size = format_bytes(tally.bytes_of(Fate.UPLOADED, Fate.PLANNED))
     verb = verbs[0] if tally.of(Fate.PLANNED) else verbs[1]
     session.text(f"{count_of(tally.total, unit)}: {counts_of(tally.fates, named=named)}{because}; {size} {verb}")
-    for warning in filter(None, (counted.unlikely, _warning(absent))):
+    for warning in filter(None, (counted.unlikely, _warning(absent) if tally.of(Fate.UPLOADED) else "")):
         session.text(warning)
     uploaded = {f"{unit}s": tally.total, "reasons": reasons, "bytes_uploaded": tally.bytes_of(Fate.UPLOADED)}
     session.summary(tally.fates, **uploaded, dates_unlikely=counted.dates_unlikely, **more)
