@@ -122,7 +122,9 @@ class ExportJob:
 
     def _note_complete(self, done: Completion) -> None:
         save_state(self._file, {**asdict(done), "as_of": done.as_of.isoformat()})
-        self._database.unlink(missing_ok=True)
+        # A kill may have left SQLite's journal, which it deletes only with the next write.
+        for file in (Path(f"{self._database}-journal"), self._database):
+            file.unlink(missing_ok=True)
 
     def _exported(self, sink: Sink, state: State) -> Iterator[Outcome]:
         limit = self.parts.requests

@@ -34,10 +34,9 @@ class BucketCheck:
     def begin(self, *, puts: bool = False) -> None:
         """Start the check, unless it has started; with `puts` it tests put-if-absent as well."""
         with self._lock:
-            begun, self._begun = self._begun, True
-        if not begun:
-            self._puts = puts
-            self._thread.start()
+            if not self._begun:
+                self._begun, self._puts = True, puts
+                self._thread.start()
 
     def result(self) -> None:
         """Wait for the check; raise BucketMissing if there is no bucket, or the error of the check."""
@@ -48,7 +47,9 @@ class BucketCheck:
 
     def join(self) -> None:
         """Wait a moment for the check, if it has started, to delete its probe."""
-        if self._begun:
+        with self._lock:
+            begun = self._begun
+        if begun:
             join_for_a_moment([self._thread])
 
     def _check(self) -> None:

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from pathlib import Path
 from queue import SimpleQueue
-from threading import Event
+from threading import Event, Thread
 from uuid import UUID
 
 import pytest
@@ -72,6 +72,18 @@ def test_put_if_absent_is_tested_before_the_first_put(tmp_path: Path, untested: 
     bucket.join()
 
     assert (store.times, store.tests) == (1, 1)
+
+
+def test_a_check_may_begin_while_the_run_ends(tmp_path: Path) -> None:
+    store = Reached(tmp_path)
+
+    for _ in range(200):
+        bucket = BucketCheck(store)
+        reader = Thread(target=bucket.begin)
+        reader.start()
+        bucket.join()
+        reader.join()
+        bucket.result()
 
 
 def test_without_puts_the_check_is_one_listing(tmp_path: Path) -> None:
