@@ -22,7 +22,16 @@ Exit codes:
   141  the reader of its output exited (| head)"""
 
 
-class Command(click.Command):
+class _Guarded(click.Command):
+    """A command whose --help reports errors of stdout."""
+
+    def get_help_option(self, ctx: click.Context) -> click.Option | None:
+        if self._help_option is None and (option := super().get_help_option(ctx)):
+            printing(option)
+        return self._help_option
+
+
+class Command(_Guarded):
     """A command whose help shows the options of `main`, as typed, first, and those of `common` last.
 
     If `is_recorded` is set, runs that may change something are recorded in `operations`.
@@ -54,11 +63,6 @@ class Command(click.Command):
         more = [one for one in options if one not in main and one not in common]
         return {"Options": main, "More options": more, "Options of every command": common}
 
-    def get_help_option(self, ctx: click.Context) -> click.Option | None:
-        if self._help_option is None and (option := super().get_help_option(ctx)):
-            printing(option)
-        return self._help_option
-
     def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         _open(self.help, self.examples, formatter)
 
@@ -70,7 +74,7 @@ class Command(click.Command):
             _list(heading, options, ctx, formatter)
 
 
-class Group(click.Group):
+class Group(_Guarded, click.Group):
     """Commands by name, each with a line of help; a command's module is imported when it runs.
 
     `parts` has every name, `main` the names shown first. A command's module has its name and is in the package
@@ -111,11 +115,6 @@ class Group(click.Group):
         found = import_module(f"{self._packages[cmd_name]}.{cmd_name.replace('-', '_')}").command
         assert isinstance(found, click.Command)
         return found
-
-    def get_help_option(self, ctx: click.Context) -> click.Option | None:
-        if self._help_option is None and (option := super().get_help_option(ctx)):
-            printing(option)
-        return self._help_option
 
     def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         _open(self.help, self.examples, formatter)

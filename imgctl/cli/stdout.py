@@ -29,12 +29,11 @@ def to_stdout() -> Iterator[None]:
         raise StateError(f"stdout cannot be written: {error.strerror or error}", hint=hint) from None
 
 
-def printing(option: click.Option) -> click.Option:
-    """Make an option that prints and exits, as --help, report errors of stdout; return it."""
+def printing(option: click.Option) -> None:
+    """Make an option that prints and exits, as --help, report errors of stdout."""
     callback = option.callback
     assert callback is not None
     option.callback = _guarded(callback)
-    return option
 
 
 def _guarded(callback: Callable[..., object]) -> Callable[..., object]:

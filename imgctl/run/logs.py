@@ -144,7 +144,8 @@ def _file(settings: LogSettings) -> logging.Handler:
     except OSError as error:
         hint = "set [log] file or --log-file to a file in a directory that exists and can be written"
         raise ConfigError(f"the log file {settings.file} cannot be opened: {error.strerror}", hint=hint) from None
-    handler = _unbounded(settings.file) if _is_device(Path(settings.file)) else _rotating(settings)
+    is_device = _is_device(Path(settings.file))
+    handler = logging.FileHandler(settings.file, encoding="utf-8") if is_device else _rotating(settings)
     handler.handleError = _Loss(settings.file)  # type: ignore[method-assign]
     handler.setFormatter(JsonFormatter() if settings.format == "json" else PlainFormatter(_PLAIN))
     handler.setLevel(logging.getLevelNamesMapping()[settings.level.upper()])
@@ -162,10 +163,6 @@ def _rotating(settings: LogSettings) -> logging.Handler:
 def _is_device(file: Path) -> bool:
     """Whether a rotation would rename a device, a pipe or a link of the system: /dev/stderr may lead to a file."""
     return not file.is_file() or file.absolute().parts[1] in {"dev", "proc"}
-
-
-def _unbounded(file: str) -> logging.Handler:
-    return logging.FileHandler(file, encoding="utf-8")
 
 
 class _Loss:

@@ -126,13 +126,14 @@ def conclude(
     **more: object,
 ) -> None:
     """Print the counts by fate and the warnings; `verbs` are for the bytes: that of a dry run, and that of a real one."""
-    tally, absent = counted.tally, more.get("put_if_absent")
+    tally = counted.tally
+    absent = more.get("put_if_absent") if tally.of(Fate.UPLOADED) else None
     reasons = dict(sorted(tally.reasons.counts.items()))
     because = f" ({counts_of(reasons)})" if reasons else ""
     size = format_bytes(tally.bytes_of(Fate.UPLOADED, Fate.PLANNED))
     verb = verbs[0] if tally.of(Fate.PLANNED) else verbs[1]
     session.text(f"{count_of(tally.total, unit)}: {counts_of(tally.fates, named=named)}{because}; {size} {verb}")
-    for warning in filter(None, (counted.unlikely, _warning(absent) if tally.of(Fate.UPLOADED) else "")):
+    for warning in filter(None, (counted.unlikely, _warning(absent))):
         session.text(warning)
     uploaded = {f"{unit}s": tally.total, "reasons": reasons, "bytes_uploaded": tally.bytes_of(Fate.UPLOADED)}
     session.summary(tally.fates, **uploaded, dates_unlikely=counted.dates_unlikely, **more)

@@ -27,15 +27,15 @@ class BucketCheck:
     def __init__(self, store: BlobStore) -> None:
         self._store = store
         self._lock = Lock()
-        self._begun = self._puts = False
+        self._puts = False
         self._done: Future[None] = Future()
         self._thread = Thread(target=self._check, name="imgctl bucket", daemon=True)
 
     def begin(self, *, puts: bool = False) -> None:
         """Start the check, unless it has started; with `puts` it tests put-if-absent as well."""
         with self._lock:
-            if not self._begun:
-                self._begun, self._puts = True, puts
+            if self._thread.ident is None:
+                self._puts = puts
                 self._thread.start()
 
     def result(self) -> None:
@@ -48,7 +48,7 @@ class BucketCheck:
     def join(self) -> None:
         """Wait a moment for the check, if it has started, to delete its probe."""
         with self._lock:
-            begun = self._begun
+            begun = self._thread.ident is not None
         if begun:
             join_for_a_moment([self._thread])
 

@@ -85,6 +85,8 @@ def test_a_check_may_begin_while_the_run_ends(tmp_path: Path) -> None:
         reader.join()
         bucket.result()
 
+    assert store.times == 200
+
 
 def test_without_puts_the_check_is_one_listing(tmp_path: Path) -> None:
     store = Reached(tmp_path)
