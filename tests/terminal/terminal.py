@@ -1,6 +1,5 @@
 """Runs imgctl at a pseudo-terminal: keys pass through its line discipline; the screen is what a person would see."""
 
-import multiprocessing
 import os
 import pty
 import signal
@@ -11,19 +10,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import wait
-from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 import pyte
 
+from tests.parts.forks import Fork, fork
 from tests.whole.deployment import Deployment, enter
 
 FOREVER = 120.0
 CTRL_C, CTRL_S, CTRL_Q, CTRL_Z = b"\x03", b"\x13", b"\x11", b"\x1a"
 KEPT_LINES = 10_000
-
-_context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(["tests.whole.preload"])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +47,7 @@ class _Command:
 class Terminal:
     """One command at one terminal; `drawn` is every byte that it wrote there."""
 
-    def __init__(self, keyboard: int, process: ForkServerProcess, window: Window) -> None:
+    def __init__(self, keyboard: int, process: Fork, window: Window) -> None:
         self.drawn = b""
         self._keyboard = keyboard
         self._process = process
@@ -146,8 +142,7 @@ def terminal(
         streams={number: file for number, file in ((1, stdout), (2, stderr)) if file is not None},
         before=before,
     )
-    process = _context.Process(target=_main, args=(command,))
-    process.start()
+    process = fork(_main, command)
     try:
         yield Terminal(keyboard, process, window)
     finally:

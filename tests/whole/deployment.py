@@ -2,7 +2,6 @@
 
 import io
 import json
-import multiprocessing
 import os
 import random
 import signal
@@ -14,7 +13,6 @@ from contextlib import redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from itertools import count
-from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -25,15 +23,12 @@ from imgctl.model import Image, Status, Variant
 from imgctl.store.blobs.base import BlobStore
 from imgctl.store.blobs.open import open_store
 from imgctl.store.catalog.engine import open_catalog
+from tests.parts.forks import Fork, fork
 from tests.parts.proxy import Fault, fault_proxy
 from tests.store.catalog.rows import walk
 
 USER = UUID("0190b2b4-0000-7000-8000-000000000001")
 FOREVER = 120.0
-
-# A server that has imported everything and forks for each run: a run then costs milliseconds, not a start-up.
-_context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(["tests.whole.preload", "tests.whole.deployment"])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,13 +55,12 @@ class Result:
 class Run:
     """A running command."""
 
-    process: ForkServerProcess
+    process: Fork
     out: Path
     err: Path
 
     def kill(self) -> None:
         """Send `kill -9` at once."""
-        # The exit code is not read here: only one thread may read it, the one that waits.
         with suppress(ProcessLookupError):
             os.kill(self.process.pid or 0, signal.SIGKILL)
 
@@ -97,9 +91,7 @@ class Deployment:
             err=err,
             before=before,
         )
-        process = _context.Process(target=_main, args=(command,))
-        process.start()
-        return Run(process=process, out=out, err=err)
+        return Run(process=fork(_main, command), out=out, err=err)
 
     def environment(self) -> dict[str, str]:
         """Return the environment of its commands."""
