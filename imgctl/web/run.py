@@ -1,9 +1,7 @@
-"""Running the server: listening, its processes, and a graceful end."""
+"""Running the server: listening, one or several processes, and a graceful end."""
 
 import asyncio
-import logging
 import math
-import multiprocessing
 import os
 import signal
 import socket
@@ -11,32 +9,26 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
-from multiprocessing.connection import Connection, wait
-from multiprocessing.context import SpawnProcess
 from secrets import token_bytes
-from typing import TypeAlias
 
 import uvicorn
 
 from imgctl.config.settings import Settings
-from imgctl.errors import ConfigError, ImgctlError, WorkerError
+from imgctl.errors import ConfigError, ImgctlError
 from imgctl.ops.parts import Parts, open_parts
 from imgctl.ops.retry import retry
 from imgctl.run import service
-from imgctl.run.child import die_with, reason_of
+from imgctl.run.child import die_with
 from imgctl.run.limits import cores, reuse_large_buffers
 from imgctl.run.logs import configure
-from imgctl.run.prometheus import MULTIPROC_DIR, process_died
+from imgctl.run.prometheus import MULTIPROC_DIR
 from imgctl.run.scratch import Scratch
 from imgctl.run.stop import Stop
 from imgctl.web.app import make_app
 from imgctl.web.auth import is_loopback
 from imgctl.web.connection import TimedConnection
+from imgctl.web.processes import AddressPipe, Processes
 from imgctl.web.state import AppState
-
-_AddressPipe: TypeAlias = "Connection[str | ImgctlError, str | ImgctlError]"
-
-log = logging.getLogger(__name__)
 
 # The client waits during retries: an early 503 with Retry-After serves it better.
 MOST_RETRIES = 2
@@ -71,7 +63,9 @@ def serve(parts: Parts, *, stop: Stop, endpoint_url: str, ready: Callable[[str],
             with Scratch("metrics") as scratch:
                 os.environ[MULTIPROC_DIR] = str(scratch.path)
                 settings = _share(parts.settings, processes)
-                _Processes(settings, listener, endpoint_url).run(processes, stop=stop, ready=ready)
+                # One key, by which each process checks the links of the others.
+                arguments = (settings, endpoint_url, token_bytes(KEY_BYTES), os.getpid())
+                Processes(listener, _serve_child, arguments).run(processes, stop=stop, ready=ready)
 
 
 def _serve_on(
@@ -88,75 +82,13 @@ def _share(settings: Settings, processes: int) -> Settings:
     return replace(settings, serve=replace(known, memory=max(2**20, known.memory // processes)))
 
 
-class _Processes:
-    """Processes that accept from one listening socket; one that dies is replaced."""
-
-    def __init__(self, settings: Settings, listener: socket.socket, endpoint_url: str) -> None:
-        # One key, by which each process checks the links of the others.
-        self._arguments = (settings, listener, endpoint_url, token_bytes(KEY_BYTES), os.getpid())
-        self._listener = listener
-        # By sentinel; with the pipe on which a process sends its address, until that is read.
-        self._running: dict[int, tuple[SpawnProcess, _AddressPipe | None]] = {}
-
-    def run(self, processes: int, *, stop: Stop, ready: Callable[[str], None]) -> None:
-        """Serve until `stop` is set; raises the error of a process that cannot listen, WorkerError if it just ends."""
-        try:
-            started = [self._start() for _ in range(processes)]
-            addresses = [self._address(*one, stop=stop) for one in started]
-            if not stop.is_set():
-                ready(addresses[0])
-            while not stop.is_set():
-                service.alive()
-                for ended in wait([stop.requested.fileno(), *self._running], service.watchdog_seconds()):
-                    if isinstance(ended, int) and ended in self._running:
-                        self._replace(*self._running.pop(ended), stop=stop)
-        finally:
-            self._listener.close()
-            for process, _ in self._running.values():
-                process.terminate()
-            for process, _ in self._running.values():
-                process.join()
-
-    def _start(self) -> "tuple[SpawnProcess, _AddressPipe]":
-        spawn = multiprocessing.get_context("spawn")
-        here, there = spawn.Pipe(duplex=False)
-        process = spawn.Process(target=_serve_child, args=(*self._arguments, there))
-        process.start()
-        there.close()
-        self._running[process.sentinel] = process, here
-        return process, here
-
-    def _address(self, process: SpawnProcess, listening: "_AddressPipe", *, stop: Stop) -> str:
-        if listening not in wait([listening, stop.requested.fileno()]):
-            return ""
-        try:
-            message = listening.recv()
-            if isinstance(message, ImgctlError):
-                raise message
-            if process.sentinel in self._running:
-                self._running[process.sentinel] = process, None
-            return message
-        except EOFError:
-            process.join()
-            raise WorkerError(f"a process of the server {reason_of(process.exitcode)}", hint="see its log") from None
-
-    def _replace(self, process: SpawnProcess, listening: "_AddressPipe | None", *, stop: Stop) -> None:
-        process.join()
-        if listening is not None:
-            self._address(process, listening, stop=stop)
-        log.warning("process %d of the server %s; another one starts", process.pid, reason_of(process.exitcode))
-        process_died(process.pid or 0)
-        # Its address is not awaited: the others serve meanwhile.
-        self._start()
-
-
 def _serve_child(
-    settings: Settings,
     listener: socket.socket,
+    settings: Settings,
     endpoint_url: str,
     key: bytes,
     parent: int,
-    listening: "_AddressPipe",
+    listening: AddressPipe,
 ) -> None:
     die_with(parent)
     configure(settings.log, verbosity=-1)

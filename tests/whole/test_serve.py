@@ -2,14 +2,15 @@
 
 import os
 import random
+import resource
 import signal
 import socket
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -25,6 +26,7 @@ from tests.whole.deployment import FOREVER, USER, Deployment, Run, assert_whole
 
 FAULTS = (Fault.SERVICE_UNAVAILABLE, Fault.RESET, Fault.STALL, Fault.LOST_RESPONSE)
 UPLOADS, DISTINCT = 200, 120
+TRIED_AGAIN = "is tried again every second"
 SERVE = ("serve", "--port", "0", "--json")
 
 
@@ -289,6 +291,81 @@ def test_a_process_that_dies_while_the_catalog_is_unreachable_is_replaced_later(
     assert "Traceback" not in run.err.read_text()
 
 
+def test_a_replacement_killed_before_it_listens_is_replaced_while_another_process_serves(
+    servers: Deployment, tmp_path: Path
+) -> None:
+    log = tmp_path / "serve.log"
+    run = servers.with_settings(SERVE_PROCESSES="2", LOG_FILE=str(log)).start(*SERVE)
+    url = address(run)
+    with _catalog_away(servers.catalog_url):
+        killed, serving = _children(run)
+        for _ in range(3):
+            os.kill(killed, signal.SIGKILL)
+            killed = _successor(run, {killed, serving})
+        answer = httpx.get(f"{url}/readyz", timeout=60)
+    taken = send(url, photo(1))
+
+    assert (answer.status_code, taken.status_code) == (503, 201)
+    assert ended(run) == 0
+    assert log.read_text().count(TRIED_AGAIN) == 1
+
+
+def test_a_replacement_that_finds_a_fault_is_tried_again_until_the_fault_is_mended(embedded: Deployment) -> None:
+    run = embedded.with_settings(SERVE_PROCESSES="2").start(*SERVE)
+    url = address(run)
+    killed, serving = _children(run)
+    engine = create_engine(embedded.catalog_url)
+    with engine.begin() as connection:
+        version = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar_one()
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0001'")
+    os.kill(killed, signal.SIGKILL)
+    _until(run, lambda: TRIED_AGAIN in run.err.read_text())
+    # Another attempt, after the first one was logged.
+    tried = _successor(run, {serving, *_children(run)})
+    taken = send(url, photo(1))
+    with engine.begin() as connection:
+        connection.exec_driver_sql(f"UPDATE alembic_version SET version_num = '{version}'")
+    engine.dispose()
+    # The one that was tried may have found the version of before.
+    _until(run, lambda: len(_children(run)) == 2)
+    os.kill(serving, signal.SIGKILL)
+
+    assert send(url, photo(2)).status_code == 201
+    assert (taken.status_code, tried in {killed, serving}) == (201, False)
+    assert ended(run) == 0
+    assert run.err.read_text().count(TRIED_AGAIN) == 1
+
+
+def test_a_process_that_cannot_be_started_is_started_later(embedded: Deployment) -> None:
+    run = embedded.with_settings(SERVE_PROCESSES="2").start(*SERVE)
+    url = address(run)
+    pid = run.process.pid or 0
+    limits = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (3, limits[1]))
+    os.kill(_children(run)[0], signal.SIGKILL)
+    _until(run, lambda: "Too many open files" in run.err.read_text())
+    taken = send(url, photo(1))
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, limits)
+    _until(run, lambda: len(_children(run)) == 2)
+
+    assert taken.status_code == 201
+    assert ended(run) == 0
+
+
+def test_the_last_process_that_cannot_start_ends_the_server_with_its_error(embedded: Deployment) -> None:
+    run = embedded.with_settings(SERVE_PROCESSES="2").start(*SERVE)
+    address(run)
+    engine = create_engine(embedded.catalog_url)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0001'")
+    engine.dispose()
+    for pid in _children(run):
+        os.kill(pid, signal.SIGKILL)
+
+    assert run.wait().code == 5
+    assert "Traceback" not in run.err.read_text()
+
+
 def test_links_of_one_process_are_good_at_another(embedded: Deployment) -> None:
     run = embedded.with_settings(SERVE_PROCESSES="2").start(*SERVE)
     url = address(run)
@@ -335,6 +412,27 @@ def _catalog_away(url: str) -> Iterator[None]:
     engine.dispose()
 
 
+def _until(run: Run, holds: Callable[[], bool]) -> None:
+    """Wait until a condition holds, while the server runs."""
+    deadline = time.monotonic() + FOREVER
+    while not holds():
+        assert run.process.exitcode is None, run.err.read_text()
+        assert time.monotonic() < deadline, run.err.read_text()
+        run.process.join(0.02)
+
+
+def _successor(run: Run, known: set[int]) -> int:
+    """Wait for a process of the server that is none of these; return its id."""
+    found: list[int] = []
+
+    def is_there() -> bool:
+        found.extend(set(_children(run)) - known)
+        return bool(found)
+
+    _until(run, is_there)
+    return found[0]
+
+
 def _see_counted(url: str, uploads: int) -> None:
     """Wait until this many uploads are counted: any process reports all of them, each counted after its response."""
     line = f'imgctl_http_requests_total{{method="POST",route="/images",status="201"}} {uploads}.0\n'
@@ -348,4 +446,9 @@ def _children(run: Run) -> list[int]:
     """Return the serving processes, without multiprocessing's resource tracker."""
     pid = run.process.pid
     found = map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
-    return [pid for pid in found if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    serving = []
+    for pid in found:
+        # One that has just ended is no longer there.
+        with suppress(FileNotFoundError, ProcessLookupError):
+            serving += [pid] * (b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes())
+    return serving
