@@ -22,10 +22,19 @@ ImgctlError                 1  something went wrong; the message says what, the 
 ├── NotAnImage              1  no decoder recognises this content
 ├── FormatUnsupported       1  a picture, raw or film of an unsupported format
 ├── ImageRejected           1  a picture beyond the limits, or one no decoder can finish
+├── LocalError              1  this machine lacks what an image needs; others may have it
+│   ├── NoRoom              1  no room for an original in the temporary directory
+│   └── DecoderMissing      1  the decoder of a supported format is not installed here, or broken
 └── WorkerError             1  the worker pool cannot run (not for a single failed picture)
 """
 
+import errno
+import re
 from enum import IntEnum
+
+_NO_FILES_LEFT = (errno.EMFILE, errno.ENFILE)
+# As obstore reports them.
+_NO_FILES_LEFT_TEXT = re.compile(rf"os error (?:{errno.EMFILE}|{errno.ENFILE})\b")
 
 
 class ExitCode(IntEnum):
@@ -160,5 +169,33 @@ class ImageRejected(ImgctlError):
     """A picture beyond the limits, or one that no decoder can finish."""
 
 
+class LocalError(ImgctlError):
+    """This machine lacks what an image needs; others may have it, or this one later."""
+
+
+class NoRoom(LocalError):
+    """The temporary directory has no room for an original."""
+
+
+class DecoderMissing(LocalError):
+    """The decoder of a supported format, `format_name`, is not installed on this machine, or cannot be loaded."""
+
+    def __init__(self, message: str, *, hint: str = "", format_name: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.format_name = format_name
+
+
 class WorkerError(ImgctlError):
     """The worker pool cannot run; not raised for a single failed picture."""
+
+
+def out_of_files(error: BaseException) -> bool:
+    """Whether an error or one of its causes is that no file descriptors are left: of the process, or of the machine."""
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, OSError) and seen.errno in _NO_FILES_LEFT:
+            return True
+        if _NO_FILES_LEFT_TEXT.search(str(seen)):
+            return True
+        seen = seen.__cause__ or seen.__context__
+    return False

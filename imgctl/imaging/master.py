@@ -5,7 +5,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from imgctl.errors import ImageRejected, ImgctlError
+from imgctl.errors import ImageRejected, ImgctlError, out_of_files
 from imgctl.imaging.colour.srgb import ProfileUnusable, has_alpha, in_range, on_background, to_srgb, without_profile
 from imgctl.imaging.decoders.bands import WHOLE
 from imgctl.imaging.decoders.choose import decodes
@@ -88,7 +88,8 @@ class Master:
 def master_of(data: Data, kind: Format, recipe: Recipe, limits: Limits) -> Master:
     """The first decode that succeeds, strict ones before lenient ones.
 
-    ImageRejected when all fail, MemoryError when the reason may be too little memory.
+    ImageRejected when all fail, MemoryError when the reason may be too little memory; ImportError if a decoder cannot be
+    loaded, OSError if no file can be opened.
     """
     edge = max(spec.max_edge_px for spec in recipe.variants)
     complaints: list[Exception] = []
@@ -120,6 +121,7 @@ def master_of(data: Data, kind: Format, recipe: Recipe, limits: Limits) -> Maste
     if isinstance(complaints[0], MemoryNeeded):
         # Errors of the other decoders may be due to memory too.
         raise complaints[0]
+    _raise_local(complaints)
     raise _undecodable(complaints) from complaints[0]
 
 
@@ -136,9 +138,11 @@ def master_of_film(source: Source, kind: Format, recipe: Recipe, limits: Limits)
     edge = max(spec.max_edge_px for spec in recipe.variants)
     try:
         return _finished(with_film(source, kind, limits=limits), recipe.background, edge)
-    except (ImgctlError, MemoryError):
+    except (ImgctlError, MemoryError, ImportError):
         raise
     except Exception as error:  # PyAV raises Python's own errors too.
+        if out_of_files(error):
+            raise
         reason = explain(error, otherwise="no decoder here can read it")
         raise ImageRejected(f"the film cannot be decoded: {reason}", hint=HINT) from error
 
@@ -235,6 +239,13 @@ def own_lines(error: BaseException) -> list[str]:
     """Return the lines of a decoder's message; for an error without a message its name."""
     lines = [_PYTHON_OBJECT.sub("", line).strip()[:_MAX_QUOTE] for line in str(error).splitlines() if line.strip()]
     return lines or [type(error).__name__]
+
+
+def _raise_local(complaints: list[Exception]) -> None:
+    """Raise an error that is this machine's: a decoder cannot be imported, or no file can be opened."""
+    for error in complaints:
+        if isinstance(error, ImportError) or out_of_files(error):
+            raise error
 
 
 def for_want_of_memory(error: BaseException) -> bool:

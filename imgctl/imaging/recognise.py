@@ -3,7 +3,7 @@
 import re
 import struct
 
-from imgctl.errors import FormatUnsupported, NotAnImage
+from imgctl.errors import DecoderMissing, FormatUnsupported, NotAnImage
 from imgctl.imaging.formats import KNOWN, Format, Kind
 from imgctl.imaging.metadata.tiff import (
     PHOTOMETRIC,
@@ -141,6 +141,25 @@ def unsupported(known: Format, *, by_name: bool = False) -> FormatUnsupported:
     description = f"by its name {_ARTICLE[row.kind]}" if by_name else _ARTICLE[row.kind]
     way_out = f"pip install 'imgctl[{row.extra}]'" if row.supported and row.extra else _WAY_OUT[row.kind]
     return FormatUnsupported(f"unsupported: {description} ({row.title})", hint=way_out, format_name=known.value)
+
+
+def not_installed(known: Format) -> DecoderMissing:
+    """Return the error for a format whose decoder comes with an extra that this machine lacks."""
+    row = KNOWN[known]
+    hint = f"pip install 'imgctl[{row.extra}]', and start the worker again"
+    return DecoderMissing(
+        f"no decoder for {row.title} is installed on this machine", hint=hint, format_name=known.value
+    )
+
+
+def cannot_load(known: Format, error: ImportError) -> DecoderMissing:
+    """Return the error for a format whose decoder this machine cannot load."""
+    hint = "repair the installation (imgctl doctor), and start the worker again"
+    return DecoderMissing(
+        f"the decoder for {KNOWN[known].title} cannot be loaded on this machine: {error}",
+        hint=hint,
+        format_name=known.value,
+    )
 
 
 def stranger(data: bytes) -> NotAnImage:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from imgctl.errors import ImageRejected, ImgctlError
@@ -14,7 +15,7 @@ from imgctl.imaging.master import HINT, Master, explain, master_of, master_of_fi
 from imgctl.imaging.metadata.exif import ownership_block
 from imgctl.imaging.probe import NAMED_BY_BYTES, recognise
 from imgctl.imaging.raster import Raster, computed, encode
-from imgctl.imaging.recognise import sniff_named, stranger, unsupported
+from imgctl.imaging.recognise import cannot_load, not_installed, sniff_named, stranger, unsupported
 from imgctl.imaging.source import Data, Source, source_of
 from imgctl.imaging.vips import pyvips
 from imgctl.model import Recipe, Variant, VariantSpec, fit
@@ -76,6 +77,7 @@ def render(
 ) -> Rendered:
     """Build every variant of the recipe; NotAnImage, FormatUnsupported or ImageRejected if it can never be rendered.
 
+    DecoderMissing if another machine may render it. OSError when this process has no file descriptors left.
     With `looks` the result has a fingerprint. `named` is the format that the original is named by, for raws that content
     alone does not tell from a TIFF.
     """
@@ -105,16 +107,30 @@ def render(
 
 def _master(what: Data | Source, recipe: Recipe, limits: Limits, named: Format | None) -> Master:
     kind = sniff_named(what, named)
-    if kind is not None and KNOWN[kind].kind is Kind.FILM and KNOWN[kind].taken:
-        return master_of_film(source_of(what), kind, recipe, limits)
+    if kind is not None and KNOWN[kind].kind is Kind.FILM and KNOWN[kind].supported:
+        if not KNOWN[kind].taken:
+            raise not_installed(kind)
+        with _loading(kind):
+            return master_of_film(source_of(what), kind, recipe, limits)
     # Only films are read in pieces.
     data = what.read(0, what.size) if isinstance(what, Source) else what
-    kind = recognised(data, kind, named)
+    with _loading(kind or named or Format.OTHER_RAW):
+        kind = recognised(data, kind, named)
     if kind is None or (kind is Format.BMP and pillow.size_of(data, kind) is None):
         raise stranger(data[:NAMED_BY_BYTES])
     if not KNOWN[kind].taken:
         raise unsupported(kind)
-    return master_of(data, kind, recipe, limits)
+    with _loading(kind):
+        return master_of(data, kind, recipe, limits)
+
+
+@contextmanager
+def _loading(kind: Format) -> Iterator[None]:
+    """Raise DecoderMissing for a decoder that cannot be imported in the block."""
+    try:
+        yield
+    except ImportError as error:
+        raise cannot_load(kind, error) from error
 
 
 def _variants(master: Master, recipe: Recipe, exif: bytes) -> Iterator[tuple[RenderedVariant, Raster]]:

@@ -116,7 +116,14 @@ def _run(run: Running, filling: Backfill, restoring: RestoreOrder, args: Args, t
     _conclude(run.session, filling, offers, args, terms)
     run.say_bad(search.bad)
     resumed = filling.checkpoint.resumed
-    failed = tally.of(Fate.FAILED) + resumed.failed + len(search.bad) + cold.asked.of(Restored.FAILED, Restored.MISSING)
+    if deferred := tally.of(Fate.DEFERRED):
+        run.session.note(f"{count_of(deferred, 'image')} not built: this machine lacks room or a decoder for them")
+    failed = (
+        tally.of(Fate.FAILED, Fate.DEFERRED)
+        + resumed.failed
+        + len(search.bad)
+        + cold.asked.of(Restored.FAILED, Restored.MISSING)
+    )
     unread = cold.needs.objects + cold.restoring + resumed.cold
     return run.exit_code(partly=failed > 0 or (args.require_all and unread > 0))
 

@@ -14,7 +14,7 @@ from imgctl.ops.work.order import Fate, ImageOutcome
 from imgctl.ops.work.processing import expected, work_here
 from imgctl.run import service
 from imgctl.run.metrics import OF_THE_CATALOG
-from imgctl.store.catalog.claims import awaiting_restore
+from imgctl.store.catalog.claims import awaiting_restore, backlog
 from imgctl.units import count_of, counts_of
 
 
@@ -43,7 +43,9 @@ def command(session: Session, args: Args) -> ExitCode:
     Any number of workers on any number of machines may run at once: each image is leased to one of them. A first
     SIGTERM or SIGINT finishes the images in flight and returns the others to the queue; a second ends the command at
     once, and its leases expire within a minute. An image with an archived original waits, without an attempt, until the
-    original is restored. Exit code 3: images failed, or --max-duration ended before the queue of --drain was empty.
+    original is restored; so does one for which this machine lacks room in TMPDIR or a decoder, until it has both or
+    another worker takes it. Exit code 3: images failed or still wait for room or a decoder, or --max-duration ended
+    before the queue of --drain was empty.
     """
     tally = Tally(Fate)
     with (
@@ -61,14 +63,21 @@ def command(session: Session, args: Args) -> ExitCode:
         for outcome in work_here(parts, stop=run.stop, drain=args.drain, limit=limit):
             tally.count(outcome.fate)
             about = {"id": outcome.id, "fate": outcome.fate, "error": outcome.error}
-            line = f"{_label(outcome)} {outcome.id}: {outcome.error}" if outcome.error else ""
+            said = outcome.error and outcome.fate is not Fate.DEFERRED
+            line = f"{_label(outcome)} {outcome.id}: {outcome.error}" if said else ""
             record = {"type": "image", **about, "seconds": round(outcome.seconds, 3)}
             run.item(record, failed=outcome.fate is Fate.FAILED, seconds=outcome.seconds, line=line)
         waits = read(parts.catalog, awaiting_restore, stop=run.stop)
-        session.summary(tally.fates, counts_of(tally.fates, none="nothing to build"), awaiting_restore=waits)
+        deferred = read(parts.catalog, backlog, stop=run.stop).processing if tally.fates[Fate.DEFERRED] else 0
+        sentence = counts_of(tally.fates, none="nothing to build")
+        session.summary(tally.fates, sentence, awaiting_restore=waits, waiting=deferred)
         if waits:
             session.note(_waiting(waits))
-        return run.service_exit_code(partly=tally.fates[Fate.FAILED] > 0, drain=args.drain)
+        if deferred:
+            session.note(
+                f"{count_of(deferred, 'image')} still processing; for some this machine lacks room or a decoder"
+            )
+        return run.service_exit_code(partly=tally.fates[Fate.FAILED] + deferred > 0, drain=args.drain)
 
 
 def _label(outcome: ImageOutcome) -> str:

@@ -12,7 +12,7 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from imgctl.config.places import StoreSettings
-from imgctl.errors import BlobMissing, ImgctlError
+from imgctl.errors import BlobMissing, ImgctlError, LocalError, out_of_files
 from imgctl.imaging.compare import THRESHOLD, difference, small
 from imgctl.imaging.decoders.decode import Limits
 from imgctl.imaging.render import configure
@@ -112,7 +112,7 @@ def look_at(
         except MemoryError:
             raise
         except Exception as error:
-            return Looked(gets=gets, differing=((ORIGINAL, f"the original no longer renders: {_text(error)}"),))
+            return _unrendered(error, gets)
         named = [(role, key) for role in Variant if (key := image.key(role))]
         for role, key in named:
             try:
@@ -128,6 +128,13 @@ def look_at(
             if apart > THRESHOLD:
                 differing.append((role, f"the {role} differs from its original by {apart:.0f} of 255 on average"))
     return Looked(gets=gets, differing=tuple(differing))
+
+
+def _unrendered(error: Exception, gets: int) -> Looked:
+    """Return the result for an original that did not render; a lack of this machine proves nothing about it."""
+    if isinstance(error, LocalError) or out_of_files(error):
+        return Looked(gets=gets, gone=True)
+    return Looked(gets=gets, differing=((ORIGINAL, f"the original no longer renders: {_text(error)}"),))
 
 
 def _by_places(parts: Parts, count: int, draw: random.Random, stop: StopSignal) -> list[Image] | None:

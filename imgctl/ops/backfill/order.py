@@ -65,6 +65,7 @@ class Fate(StrEnum):
     BUILT = "built"
     FAILED = "failed"
     RETURNED = "returned"
+    DEFERRED = "deferred"
     LOST = "lost"
     RESTORING = "restoring"
     NEEDS_RESTORE = "needs_restore"

@@ -10,7 +10,6 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import islice
 from uuid import UUID
 
 from sqlalchemy import Connection
@@ -22,6 +21,7 @@ from imgctl.ops.backfill.search import Candidate, Found, Search
 from imgctl.ops.erase.late import delete_if_erased
 from imgctl.ops.parts import Parts
 from imgctl.ops.retry import write
+from imgctl.ops.work.capacity import Capacity
 from imgctl.ops.work.driver import Turn
 from imgctl.ops.work.order import Ending, Job, Outcome
 from imgctl.ops.work.processing import note_looks
@@ -33,6 +33,9 @@ LOOK_SECONDS = 0.5
 WAIT_SECONDS = 0.5
 # Rows held by other runs are looked up again once there are this many.
 MOST_HELD = 1000
+
+# These endings leave no blob that no row names.
+_WITHOUT_PUTS = (Ending.RENDERED, Ending.FATAL, Ending.DEFERRED)
 
 log = logging.getLogger(__name__)
 
@@ -49,11 +52,15 @@ class Ended:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Written:
-    """One transaction: the rows it wrote (those in `changed` were still leased by this run), and the rows it took of `picked`."""
+    """One transaction: the rows it wrote (those in `changed` were still leased by this run), and the rows it took of `picked`.
+
+    `deferred` are candidates that this machine cannot render.
+    """
 
     ended: list[Ended] = field(default_factory=list)
     changed: set[UUID] = field(default_factory=set)
     picked: list[Candidate] = field(default_factory=list)
+    deferred: list[Candidate] = field(default_factory=list)
     taken: dict[UUID, Image] = field(default_factory=dict)
 
 
@@ -73,6 +80,7 @@ class ReadyRows:
         self._held: set[UUID] = set()
         self._taken: dict[UUID, Candidate] = {}
         self._written = _Written()
+        self._capacity = Capacity()
 
     @property
     def done(self) -> UUID:
@@ -101,19 +109,22 @@ class ReadyRows:
 
     def turn(self, connection: Connection, outcomes: Sequence[Outcome], room: int, *, idle: bool) -> Turn[ImageOutcome]:
         """Write the built variants' keys, release the other rows, and lease the next ones."""
+        self._capacity.record(outcomes)
         ended = [self._ended(one) for one in outcomes]
         changed = finish(connection, [one.built for one in ended]) if ended else set()
         note_looks(connection, outcomes, changed)
-        picked = list(islice(self._candidates, room))
+        picked, deferred = self._picked(room)
         seen = [Hold(id=one.image.id, attempts=one.image.attempts) for one in picked]
         taken = {one.id: one for one in take(connection, seen, lease_seconds=self._lease_seconds)} if seen else {}
-        self._written = _Written(ended=ended, changed=changed, picked=picked, taken=taken)
+        self._written = _Written(ended=ended, changed=changed, picked=picked, taken=taken, deferred=deferred)
         jobs = [_job_of(taken[one.image.id], one) for one in picked if one.image.id in taken and one.variants]
-        return Turn(jobs=jobs, settled=[_outcome_of(one, ours=one.one.image.id in changed) for one in ended])
+        settled = [self._outcome_of(one, ours=one.one.image.id in changed) for one in ended]
+        return Turn(jobs=jobs, settled=settled + [_deferred(one) for one in deferred])
 
     def committed(self, turn: Turn[ImageOutcome]) -> None:
         """Remember the taken rows, then delete blobs that no row names any more, and those of erased images."""
         written, self._written = self._written, _Written()
+        self._capacity.committed(turn.jobs, ended=(one.one.image.id for one in written.ended))
         lost = [one.one.image.id for one in written.ended if one.one.image.id not in written.changed]
         delete_if_erased(self._catalog, self._store, self._settings, lost, stop=self._stop)
         ours = [one for one in written.ended if one.one.image.id in written.changed]
@@ -122,13 +133,14 @@ class ReadyRows:
             self._taken.pop(one.one.image.id, None)
         if delete:
             self._delete(delete)
-        self._candidates += [_once_more(one.one) for one in ours if one.outcome.ending is Ending.NOT_BEGUN]
+        self._candidates += [_once_more(one.one) for one in ours if self._is_returned(one.outcome)]
         # The row did not have this class when it was taken, or the image would not have been tried.
         archived = [one.one.image for one in ours if _is_archived_after_all(one.outcome)]
         self._search.update_rows(archived, [seen for one in ours if (seen := one.one.seen)])
 
     def wait(self) -> bool:
         """Return at once while rows are left, else wait for rows that other runs hold; False when nothing is left."""
+        self._capacity.again(idle=True)
         if self._candidates or not self._searched:
             return True
         if not self._held:
@@ -136,6 +148,23 @@ class ReadyRows:
         log.info("waiting for %d images that another run holds", len(self._held))
         self._stop.wait(WAIT_SECONDS)
         return True
+
+    def _picked(self, room: int) -> tuple[list[Candidate], list[Candidate]]:
+        """Return up to `room` candidates to take, and those before them that this machine cannot render."""
+        picked, deferred, most = list[Candidate](), list[Candidate](), self._capacity.most(room)
+        for one in self._candidates if room else ():
+            if not one.variants or self._capacity.fits(one.image.bytes or 0, one.image.original_key or ""):
+                picked.append(one)
+            elif self._capacity.is_left(one.image.original_key or ""):
+                deferred.append(one)
+            if len(picked) == most:
+                break
+        return picked, deferred
+
+    def _is_returned(self, one: Outcome) -> bool:
+        """Whether an image is tried again by this run."""
+        deferred = one.ending is Ending.DEFERRED and not self._capacity.is_final(one)
+        return deferred or one.ending is Ending.NOT_BEGUN
 
     def _keep(self, found: Found) -> list[ImageOutcome]:
         self._candidates += found.candidates
@@ -149,8 +178,9 @@ class ReadyRows:
     def _hold(self, written: _Written) -> list[tuple[Image, tuple[str, ...]]]:
         """Remember the taken rows; returns rows of which only leftovers must be deleted."""
         empty = []
+        gone = {one.image.id for one in (*written.picked, *written.deferred)}
+        self._candidates = deque(one for one in self._candidates if one.image.id not in gone)
         for one in written.picked:
-            self._candidates.popleft()
             image = written.taken.get(one.image.id)
             if image is None:
                 # Another run was first.
@@ -169,7 +199,7 @@ class ReadyRows:
         named = _named(image, keys)
         delete = superseded(image, named)
         # No row names the blobs of a failed attempt or of a dead run.
-        if one.died or (outcome.error and outcome.ending not in (Ending.RENDERED, Ending.FATAL)):
+        if one.died or (outcome.error and outcome.ending not in _WITHOUT_PUTS):
             left = leftovers(image.id, named=named, prefix=self._order.variants_prefix)
             delete += [key for key in left if key not in delete]
         built = Built(
@@ -184,6 +214,32 @@ class ReadyRows:
             hold=bool(delete),
         )
         return Ended(outcome=outcome, one=one, built=built, delete=tuple(delete))
+
+    def _outcome_of(self, ended: Ended, *, ours: bool) -> ImageOutcome:
+        """Return the outcome to report for an image; `ours` is whether this run still held its row."""
+        outcome, image = ended.outcome, ended.one.image
+        archived = _is_archived_after_all(outcome)
+        fate = self._fate(outcome, archived=archived) if ours else Fate.LOST
+        return ImageOutcome(
+            id=image.id,
+            fate=fate,
+            variants=ended.one.variants,
+            error=outcome.error,
+            reason=outcome.cause or outcome.ending.value if fate is Fate.FAILED else None,
+            # The actual archive class is not known yet; it is written into the row later.
+            storage_class=image.storage_class if is_archived(image.storage_class) or not archived else None,
+            size=image.bytes or 0,
+            seconds=outcome.seconds,
+        )
+
+    def _fate(self, outcome: Outcome, *, archived: bool) -> Fate:
+        if outcome.ending is Ending.RENDERED:
+            return Fate.BUILT
+        if self._is_returned(outcome):
+            return Fate.RETURNED
+        if outcome.ending is Ending.DEFERRED:
+            return Fate.DEFERRED
+        return Fate.NEEDS_RESTORE if archived else Fate.FAILED
 
     def _delete(self, superseded: Sequence[tuple[Image, tuple[str, ...]]]) -> None:
         """Delete blobs while their rows are leased, then release the rows: after a kill the lease marks unfinished deletions."""
@@ -220,30 +276,10 @@ def _once_more(one: Candidate) -> Candidate:
     return replace(one, image=replace(one.image, leased_until=None), died=False)
 
 
-def _outcome_of(ended: Ended, *, ours: bool) -> ImageOutcome:
-    """Return the outcome to report for an image; `ours` is whether this run still held its row."""
-    outcome, image = ended.outcome, ended.one.image
-    archived = _is_archived_after_all(outcome)
-    fate = _fate(outcome, archived=archived) if ours else Fate.LOST
-    return ImageOutcome(
-        id=image.id,
-        fate=fate,
-        variants=ended.one.variants,
-        error=outcome.error,
-        reason=outcome.cause or outcome.ending.value if fate is Fate.FAILED else None,
-        # The actual archive class is not known yet; it is written into the row later.
-        storage_class=image.storage_class if is_archived(image.storage_class) or not archived else None,
-        size=image.bytes or 0,
-        seconds=outcome.seconds,
-    )
-
-
-def _fate(outcome: Outcome, *, archived: bool) -> Fate:
-    if outcome.ending is Ending.RENDERED:
-        return Fate.BUILT
-    if outcome.ending is Ending.NOT_BEGUN:
-        return Fate.RETURNED
-    return Fate.NEEDS_RESTORE if archived else Fate.FAILED
+def _deferred(one: Candidate) -> ImageOutcome:
+    """Return the outcome of a candidate that was not taken, because others like it lacked room or a decoder."""
+    image = one.image
+    return ImageOutcome(id=image.id, fate=Fate.DEFERRED, variants=one.variants, size=image.bytes or 0)
 
 
 def _is_archived_after_all(outcome: Outcome) -> bool:

@@ -95,7 +95,7 @@ class Backfill:
             order = replace(work, limit=limit)
             for one in drive(order, queue, catalog=parts.catalog, leases=leases, pool=pool, stop=stop):
                 cold = one.fate in (Fate.RESTORING, Fate.NEEDS_RESTORE)
-                self.checkpoint.count(failed=one.fate is Fate.FAILED, cold=cold)
+                self.checkpoint.count(failed=one.fate in (Fate.FAILED, Fate.DEFERRED), cold=cold)
                 self.checkpoint.save(queue.done)
                 yield one
             self.checkpoint.end(queue.done, whole=queue.over)

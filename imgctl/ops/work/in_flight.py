@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import CancelledError, Future
+from contextlib import suppress
 from dataclasses import replace
 from queue import Empty, SimpleQueue
 
@@ -76,7 +77,9 @@ class InFlight:
     def cancel(self) -> None:
         """Start no further image; running ones finish."""
         if self._order.stop_file is not None:
-            self._order.stop_file.touch()
+            # On a full disk the batches that run end first.
+            with suppress(OSError):
+                self._order.stop_file.touch()
         for future in list(self._batches):
             future.cancel()
 

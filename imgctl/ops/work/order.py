@@ -45,6 +45,7 @@ class Fate(StrEnum):
     RETRY = "retry"
     RETURNED = "returned"
     ARCHIVED = "archived"
+    DEFERRED = "deferred"
     LOST = "lost"
 
 
@@ -87,12 +88,13 @@ class Batch:
 
 
 class Ending(StrEnum):
-    """How an image's attempt ended, as the process reports it."""
+    """How an image's attempt ended, as the process reports it; `DEFERRED`: this machine lacks room or a decoder."""
 
     RENDERED = "rendered"
     FATAL = "fatal"
     STORE_FAILED = "store_failed"
     CRASHED = "crashed"
+    DEFERRED = "deferred"
     NOT_BEGUN = "not_begun"
 
 

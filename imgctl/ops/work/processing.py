@@ -16,6 +16,7 @@ from imgctl.ops.erase.late import delete_if_erased
 from imgctl.ops.notify.webhook import Webhook
 from imgctl.ops.parts import Parts
 from imgctl.ops.retry import read
+from imgctl.ops.work.capacity import Capacity
 from imgctl.ops.work.driver import Turn, drive, rendering
 from imgctl.ops.work.leases import Leases
 from imgctl.ops.work.order import Ending, Fate, ImageOutcome, Job, Outcome, WorkOrder
@@ -74,6 +75,7 @@ class Processing:
         self._stop = stop
         self._wait = wait
         self._position = Position()
+        self._capacity = Capacity()
 
     def look(self, room: int) -> tuple[Sequence[ImageOutcome], int]:
         """Report nothing: the claim itself searches."""
@@ -82,15 +84,17 @@ class Processing:
     def turn(self, connection: Connection, outcomes: Sequence[Outcome], room: int, *, idle: bool) -> Turn[ImageOutcome]:
         """Record ended images and claim new ones; fail rows that used up their attempts without an outcome."""
         order = self._order
+        self._capacity.record(outcomes)
         settled = record(connection, outcomes, recipe=order.recipe, max_attempts=order.max_attempts)
         claims: list[Claim] = []
         if room:
             claims = claim(
                 connection,
-                limit=room,
+                limit=self._capacity.most(room),
                 lease_seconds=order.lease_seconds,
                 max_attempts=order.max_attempts,
                 position=self._position,
+                renderable=self._capacity.renderable,
             )
         if room and idle:
             # Rows whose workers died; queried only while nothing is in flight.
@@ -101,6 +105,7 @@ class Processing:
 
     def committed(self, turn: Turn[ImageOutcome]) -> None:
         """Shorten the next wait while work arrives; delete variants of images that were erased while being rendered."""
+        self._capacity.committed(turn.jobs, ended=(one.id for one in turn.settled))
         if turn.jobs:
             self._wait.busy()
         if lost := [one.id for one in turn.settled if one.fate is Fate.LOST]:
@@ -108,11 +113,15 @@ class Processing:
             delete_if_erased(self._catalog, open_store(store), store, lost, stop=self._stop)
 
     def wait(self) -> bool:
-        """Wait for rows, leases and back-offs; False when drained."""
-        left = read(self._catalog, backlog, stop=self._stop)
+        """Wait for rows, leases and back-offs; False when drained of what this machine can render."""
+        if self._capacity.again(idle=True):
+            self._position.rewind()
+            return True
+        left = read(self._catalog, partial(backlog, renderable=self._capacity.renderable), stop=self._stop)
         if self._order.drain and left.processing == 0:
             return False
-        pauses = [self._order.poll_seconds, self._stop.remaining, left.next_free_seconds]
+        retry = self._capacity.seconds_to_retry()
+        pauses = [self._order.poll_seconds, self._stop.remaining, left.next_free_seconds, retry]
         pause = min(one for one in pauses if one is not None)
         self._wait.wait(max(pause, SHORTEST_WAIT_SECONDS), self._stop.requested)
         return True
@@ -127,10 +136,13 @@ def job_of(one: Claim) -> Job:
 def judge(outcome: Outcome, *, max_attempts: int) -> Fate:
     """Return the fate: ready when rendered, failed when fatal or out of attempts, else retried.
 
-    An attempt that did not begin is forgiven, and so is one on an archived original, which waits for its restore.
+    An attempt that did not begin is forgiven, and so are one on an archived original, which waits for its restore, and
+    one that failed for a lack of this machine.
     """
     if outcome.ending is Ending.RENDERED:
         return Fate.READY
+    if outcome.ending is Ending.DEFERRED:
+        return Fate.DEFERRED
     if outcome.cause == BlobArchived.__name__:
         return Fate.ARCHIVED
     if outcome.ending is Ending.NOT_BEGUN:
@@ -159,7 +171,7 @@ def record(
         announce(connection, ENDED_CHANNEL)
     if archived := of(Fate.ARCHIVED):
         changed |= park(connection, [_failed(one) for one in archived])
-    if returned := of(Fate.RETRY, Fate.RETURNED):
+    if returned := of(Fate.RETRY, Fate.RETURNED, Fate.DEFERRED):
         changed |= give_back(connection, [_given_back(one, fates[one.job.id]) for one in returned])
     return [
         ImageOutcome(
@@ -202,7 +214,7 @@ def _failed(outcome: Outcome) -> FailedImage:
 
 def _given_back(outcome: Outcome, fate: Fate) -> GivenBack:
     job = outcome.job
-    if fate is Fate.RETURNED:
+    if fate is not Fate.RETRY:
         return GivenBack(id=job.id, attempts=job.attempts, error=outcome.error, refund=True)
     delay = min(FIRST_BACKOFF_SECONDS * 2 ** (job.tries - 1), LONGEST_BACKOFF_SECONDS)
     return GivenBack(id=job.id, attempts=job.attempts, error=outcome.error, delay_seconds=delay)

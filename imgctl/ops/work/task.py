@@ -6,6 +6,7 @@ under a time limit that the kernel enforces. Imports no catalog, which would dou
 
 import errno
 import os
+import socket
 import tempfile
 import time
 from collections.abc import Callable
@@ -22,13 +23,17 @@ from imgctl.config.service import LogSettings
 from imgctl.errors import (
     BlobArchived,
     BlobMissing,
+    DecoderMissing,
     FormatUnsupported,
     ImageRejected,
     ImgctlError,
     KeyShapeError,
+    LocalError,
+    NoRoom,
     NotAnImage,
     StoreError,
     WorkerError,
+    out_of_files,
 )
 from imgctl.imaging.formats import format_by_name, is_film
 from imgctl.imaging.render import configure, render, time_allowed
@@ -68,7 +73,7 @@ def set_up_child(settings: LogSettings, *, niceness: int = 0) -> None:
 
 
 def render_batch(batch: Batch) -> list[Outcome]:
-    """Render every image of a batch; never raises for one of them."""
+    """Render every image of a batch; never raises for one of them. WorkerError if this process can do no more."""
     order = batch.order
     store, threads = _tools(order.store)
     fetched = [
@@ -120,7 +125,7 @@ def fetch(
     """Read a blob; from `spool_from` bytes on (`size` 0: unknown) by ranges of one version into a file in `directory`.
 
     A film (by its name) stays in the store; its ranges are read as frames require. A process that dies leaves no file
-    behind. Raises the matching StoreError; WorkerError when the disk is full.
+    behind. Raises the matching StoreError; NoRoom when the file cannot be written.
     """
     film = is_film(key)
     if 0 < size < (FILM_WHOLE_BYTES if film else spool_from):
@@ -135,19 +140,36 @@ def fetch(
     try:
         return Original(data=_spooled(store, blob, directory))
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        raise WorkerError(
-            f"no room for an original of {format_bytes(blob.size)} in {directory or tempfile.gettempdir()}",
-            hint="make room, or set TMPDIR to a larger directory",
+        if out_of_files(error):
+            raise _no_files(error) from error
+        where = tempfile.gettempdir()
+        raise NoRoom(
+            f"no room for an original of {format_bytes(blob.size)} in {where} on {socket.gethostname()}"
+            f" ({(error.strerror or str(error)).lower()})",
+            hint="free space there, raise its quota or `ulimit -f`, or set TMPDIR to a larger directory",
         ) from None
 
 
 def _spooled(store: BlobStore, blob: Blob, directory: Path | None) -> mmap:
-    with tempfile.TemporaryFile(prefix="imgctl-work-", dir=directory) as file:
+    # A cleaner of old temporary files may have removed the directory.
+    place = directory if directory and directory.exists() else None
+    with tempfile.TemporaryFile(prefix="imgctl-work-", dir=place) as file:
+        _reserve(file.fileno(), blob.size)
         file.writelines(chunks(store, blob))
         file.flush()
         return mmap(file.fileno(), blob.size, access=ACCESS_READ)
+
+
+def _reserve(descriptor: int, size: int) -> None:
+    """Reserve the space, so that no byte is fetched that has no room; OSError if there is too little."""
+    try:
+        os.posix_fallocate(descriptor, 0, size)
+    except AttributeError:
+        # Not on macOS.
+        return
+    except OSError as error:
+        if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS):
+            raise
 
 
 def _render(order: WorkOrder, job: Job, original: "Future[tuple[Original, Stage]]") -> Callable[[], Outcome]:
@@ -207,15 +229,36 @@ def _render(order: WorkOrder, job: Job, original: "Future[tuple[Original, Stage]
 
 
 def _failed(job: Job, error: Exception, started: float, stages: list[Stage]) -> Outcome:
-    ending = Ending.STORE_FAILED if isinstance(error, StoreError) else Ending.CRASHED
+    """Return the outcome of an image that ended with an error; WorkerError if no other image could end better here."""
+    if isinstance(error, WorkerError):
+        raise error
+    if out_of_files(error):
+        raise _no_files(error) from error
     return Outcome(
         job=job,
-        ending=Ending.FATAL if isinstance(error, FATAL) else ending,
+        ending=_ending(job, error),
         error=error.line if isinstance(error, ImgctlError) else f"{type(error).__name__}: {error}",
         cause=type(error).__name__,
         seconds=time.monotonic() - started,
         stages=tuple(stages),
     )
+
+
+def _no_files(error: Exception) -> WorkerError:
+    message = f"no file descriptors are left on {socket.gethostname()} ({error})"
+    return WorkerError(message, hint="raise `ulimit -n`, or lower [work] jobs")
+
+
+def _ending(job: Job, error: Exception) -> Ending:
+    if isinstance(error, DecoderMissing):
+        # Images of a format are deferred by their keys.
+        named = format_by_name(job.original_key)
+        return Ending.DEFERRED if named and named.value == error.format_name else Ending.FATAL
+    if isinstance(error, LocalError):
+        return Ending.DEFERRED
+    if isinstance(error, FATAL):
+        return Ending.FATAL
+    return Ending.STORE_FAILED if isinstance(error, StoreError) else Ending.CRASHED
 
 
 def _recipe(recipe: Recipe, job: Job) -> Recipe:

@@ -6,7 +6,7 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from functools import cache
+from functools import cache, lru_cache
 from operator import attrgetter
 from uuid import UUID
 
@@ -55,6 +55,17 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Renderable:
+    """The images that a worker can render: smaller than `below_bytes` (None: of any size), without these key endings."""
+
+    below_bytes: int | None = None
+    without: tuple[str, ...] = ()
+
+
+EVERYTHING = Renderable()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Backlog:
     """The number of unfinished rows, counted up to 10,000, and when the next lease or back-off ends."""
 
@@ -94,7 +105,13 @@ class Position:
 
 
 def claim(
-    connection: Connection, *, limit: int, lease_seconds: float, max_attempts: int, position: Position | None = None
+    connection: Connection,
+    *,
+    limit: int,
+    lease_seconds: float,
+    max_attempts: int,
+    position: Position | None = None,
+    renderable: Renderable = EVERYTHING,
 ) -> list[Claim]:
     """Lease up to `limit` free images, oldest first, by the database's clock.
 
@@ -104,7 +121,7 @@ def claim(
 
     def lease(after: UUID, most: int) -> list[Claim]:
         values = {"lease_seconds": float(lease_seconds), "max_attempts": max_attempts, "after": after}
-        claims = (Claim(**row._asdict()) for row in connection.execute(_claim(most), values))
+        claims = (Claim(**row._asdict()) for row in connection.execute(_claim(most, renderable), values))
         return sorted(claims, key=attrgetter("id"))
 
     after = position.after()
@@ -116,12 +133,13 @@ def claim(
     return claims if after == _HEAD else lease(_HEAD, limit - len(claims)) + claims
 
 
-@cache
-def _claim(limit: int) -> Update:
+@lru_cache
+def _claim(limit: int, renderable: Renderable) -> Update:
     """Lease the oldest free rows past `after`."""
     beyond = images.c.id > bindparam("after", type_=Id())
     unspent = _TRIED < _MAX_ATTEMPTS
-    free = select(images.c.id).where(_PROCESSING, beyond, FREE, READABLE, unspent).order_by(images.c.id)
+    free = select(images.c.id).where(_PROCESSING, beyond, FREE, READABLE, unspent, *_within(renderable))
+    free = free.order_by(images.c.id)
     # A CTE: Postgres may run a LIMIT subquery more than once. The limit is a literal in the SQL, visible to the planner.
     picked = free.limit(inline(limit)).with_for_update(skip_locked=True).cte("picked")
     return (
@@ -130,6 +148,12 @@ def _claim(limit: int) -> Update:
         .values(attempts=images.c.attempts + 1, leased_until=LEASE)
         .returning(*(images.c[field.name] for field in fields(Claim)))
     )
+
+
+def _within(renderable: Renderable) -> list[ColumnElement[bool]]:
+    """Return the conditions for rows that a worker can render; a row of unknown size may be of any."""
+    smaller = [] if renderable.below_bytes is None else [images.c.bytes.between(1, renderable.below_bytes - 1)]
+    return smaller + [~images.c.original_key.endswith(one, autoescape=True) for one in renderable.without]
 
 
 def fail_spent(connection: Connection, *, max_attempts: int, limit: int) -> list[UUID]:
@@ -154,16 +178,16 @@ def _fail_spent(limit: int) -> Update:
     )
 
 
-def backlog(connection: Connection) -> Backlog:
+def backlog(connection: Connection, renderable: Renderable = EVERYTHING) -> Backlog:
     """Return the unfinished work and the time until a leased row is free again; reads only the head of the queue."""
-    processing, leased, seconds = connection.execute(_backlog()).one()
+    processing, leased, seconds = connection.execute(_backlog(renderable)).one()
     return Backlog(processing=processing, leased=leased, next_free_seconds=seconds)
 
 
-@cache
-def _backlog() -> Select[int, int, float]:
+@lru_cache
+def _backlog(renderable: Renderable) -> Select[int, int, float]:
     """Count the head of the queue and find the next lease to end; rows that wait for a restore are left out."""
-    columns = select(images.c.leased_until).where(_PROCESSING, READABLE).order_by(images.c.id)
+    columns = select(images.c.leased_until).where(_PROCESSING, READABLE, *_within(renderable)).order_by(images.c.id)
     head = columns.limit(inline(HEAD_ROWS)).subquery("head")
     leased = case((head.c.leased_until > now(), head.c.leased_until))
     return select(func.count(), func.count(leased), seconds_until(func.min(leased))).select_from(head)
