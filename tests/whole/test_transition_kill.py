@@ -2,6 +2,7 @@
 
 import random
 import time
+from collections import Counter
 from functools import partial
 from pathlib import Path
 
@@ -20,6 +21,10 @@ ROUND = 6
 # A round's survey and run: two listings, the bucket's versioning, and HEAD, copy and HEAD for each original.
 REQUESTS = 3 + 3 * ROUND
 COMMAND = ["transition", "--to", "GLACIER", "--older-than", "1d", "--min-size", "0", "--yes", "--concurrency", "2"]
+
+DELETING = [*COMMAND, "--delete-noncurrent"]
+# Before the move the version is looked up, and after it the current one, before the old one is deleted.
+REQUESTS_WITH_VERSIONS = 3 + 6 * ROUND
 
 
 def listed(deployment: Deployment) -> list[Blob]:
@@ -65,6 +70,31 @@ def test_a_killed_transition_in_a_bucket_is_finished_by_the_next(
 
     assert again.code == 0, again.err
     assert_moved(deployment)
+
+
+@pytest.mark.parametrize("half", [0, 1])
+def test_a_killed_transition_leaves_no_old_version_for_ever(
+    tmp_path: Path, postgres_url: str, moto_s3: S3Server, half: int
+) -> None:
+    place = tmp_path / "run"
+    place.mkdir()
+    store = moto_s3.settings(moto_s3.new_bucket())
+    client, bucket = moto_s3.client(), store.url.removeprefix("s3://")
+    client.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    deployment = Deployment(directory=place, catalog_url=postgres_url, store=store)
+    rng = random.Random(f"versions {half}")
+    for number in range(KILLS // 2 + half):
+        stock(deployment, ROUND, first=number * ROUND, size=64)
+        kill_at_a_request(deployment, DELETING, REQUESTS_WITH_VERSIONS, rng)
+
+        assert_unreadable_only_where_said(deployment)
+
+    again = deployment.run(*DELETING)
+
+    versions = Counter(one["Key"] for one in client.list_object_versions(Bucket=bucket)["Versions"])
+    assert again.code == 0, again.err
+    assert_moved(deployment)
+    assert {versions[image.original_key or ""] for image in deployment.images()} == {1}
 
 
 @pytest.mark.parametrize("half", [0, 1])

@@ -232,6 +232,11 @@ def _survey_text(job: TransitionJob, bill: Bill) -> Iterator[str]:
             f"the bucket keeps versions: the old version of each original stays and costs {dollars(bill.old_versions)} a "
             "month in total (--delete-noncurrent deletes each once its copy is verified)"
         )
+    if found.interrupted and job.order.delete_noncurrent:
+        yield (
+            f"{count_of(found.interrupted, 'original')} of interrupted runs: an old version with the same content is "
+            "deleted, if there is one"
+        )
     if found.keeps_versions is None and job.via is not Via.LIFECYCLE:
         yield "could not check whether the bucket keeps old versions, which would still be billed"
     if recorded := found.tally.fates[Fate.RECORDED]:

@@ -4,7 +4,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 from imgctl.errors import BucketMissing, CatalogError, StoreDenied, StoreError, StoreFull, StoreUnavailable
@@ -35,13 +35,15 @@ class Job:
     size: int
     etag: str
     row_class: str | None
+    is_interrupted: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Moved:
     """How a job ended: `blob` is its current state in the store, None when it is gone; not `is_known` leaves it promised.
 
-    `hold` is the hold on its owner for which the old version stays, empty without one.
+    `hold` is the hold on its owner for which the old version stays, empty without one. With `leaves` the old version was
+    not deleted: the row stays promised, so that the next run deletes it.
     """
 
     job: Job
@@ -49,6 +51,7 @@ class Moved:
     error: StoreError | None = None
     is_known: bool = True
     hold: str = ""
+    leaves: bool = False
 
 
 def seen_of(image: Image) -> Seen:
@@ -58,7 +61,7 @@ def seen_of(image: Image) -> Seen:
 
 
 def job_of(verdict: Verdict, attempts: int) -> Job:
-    """Return the move of an eligible original."""
+    """Return the move of an eligible or moved original."""
     image, blob = verdict.image, verdict.blob
     assert blob is not None and image.original_key is not None
     return Job(
@@ -69,6 +72,7 @@ def job_of(verdict: Verdict, attempts: int) -> Job:
         size=blob.size,
         etag=blob.etag,
         row_class=_class_of(image, blob.storage_class),
+        is_interrupted=verdict.is_interrupted,
     )
 
 
@@ -83,7 +87,7 @@ def found_of(verdict: Verdict) -> Settled:
 
 def settled_of(job: Job, moved: Moved | None, *, to: str) -> Settled | None:
     """Return what to write for a job; None leaves its promise, which the next run checks."""
-    if moved is not None and not moved.is_known:
+    if moved is not None and (moved.leaves or not moved.is_known):
         return None
     if moved is None or moved.blob is None or moved.blob.storage_class != to:
         return Settled(id=job.id, attempts=job.attempts, storage_class=job.row_class, moved=False)
@@ -157,6 +161,14 @@ class Mover:
             pause = self._back_off(next(iter(unsure.values())), pause, time.monotonic() - down_since)
         yield from unsure.values()
 
+    def conclude(self, verdicts: Iterable[Verdict]) -> Iterator[Moved]:
+        """Delete the old versions of originals that an earlier run moved; yields each as it ends."""
+        jobs = [job_of(one, one.image.attempts) for one in verdicts if one.is_interrupted]
+        for _, future in bounded(
+            lambda job: self._pool.submit(self._concluded, job), jobs, limit=self._most, stop=self
+        ):
+            yield future.result()
+
     def close(self) -> None:
         """Stop the threads."""
         end_threads(self._pool)
@@ -180,9 +192,22 @@ class Mover:
             self._stop.wait(turn)
         return self._pool.submit(self._move, job)
 
+    def _concluded(self, job: Job) -> Moved:
+        """Return an original that an earlier run moved, its old version deleted if it may be."""
+        try:
+            blob = self._store.details(job.key)
+            source = self._store.copied_version(blob) if blob is not None else None
+        except StoreError as error:
+            return Moved(job=job, error=error, leaves=True)
+        if blob is None or source is None:
+            return Moved(job=job, blob=blob)
+        return self._without(source, job, blob)
+
     def _move(self, job: Job) -> Moved:
         try:
             if self._delete_noncurrent:
+                if job.is_interrupted and (left := self._concluded(job)).leaves:
+                    return replace(left, is_known=not isinstance(left.error, StoreUnavailable))
                 self._note_source(job)
             blob = self._store.move(job.key, to=self._to, etag=job.etag)
         except StoreUnavailable as error:
@@ -212,11 +237,15 @@ class Mover:
         source = self._sources.pop(job.id, None)
         if source is None or copy.version_id in (None, source):
             return Moved(job=job, blob=copy)
+        return self._without(source, job, copy)
+
+    def _without(self, source: str, job: Job, copy: Blob) -> Moved:
         try:
             if hold := self._hold_on(job.user_id):
                 return Moved(job=job, blob=copy, hold=hold)
             self._store.delete_version(job.key, source)
         except (StoreError, CatalogError) as error:
-            stays = StoreError(f"{job.key} moved, but its version {source} stays: {error.message}", hint=error.hint)
-            return Moved(job=job, blob=copy, error=stays)
+            message = f"{job.key} moved, but its version {source} stays: {error.message}"
+            stays = StoreError(message, hint=f"{error.hint}; the same command again deletes it".removeprefix("; "))
+            return Moved(job=job, blob=copy, error=stays, leaves=True)
         return Moved(job=job, blob=copy)

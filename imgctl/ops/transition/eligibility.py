@@ -83,6 +83,12 @@ class Verdict:
             self.image.leased_until is not None and self.refusal is not None and self.refusal[0] is Reason.ALREADY_THERE
         )
 
+    @property
+    def is_interrupted(self) -> bool:
+        """Whether an earlier run moved it and ended before it wrote that: its old version may be left."""
+        image, blob = self.image, self.blob
+        return blob is not None and image.leased_until is not None and image.storage_class == blob.storage_class
+
 
 class Eligibility:
     """Judges rows and their blobs by one policy; pure."""

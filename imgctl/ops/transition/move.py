@@ -6,6 +6,7 @@ the class of those originals in the store, then confirms the row, moves the orig
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import TypeVar
@@ -154,18 +155,34 @@ class _Run:
         return block[: passed[self._left - 1] + 1] if self._left else ()
 
     def _act(self, passed: Sequence[Verdict], misnamed: Sequence[Verdict]) -> Iterator[Outcome]:
-        promised, corrected = self._promise(passed, misnamed)
+        concluded = self._conclude(misnamed)
+        # A row whose old version stays keeps its lapsed lease, by which the next run finds it.
+        ended_before = [one for one in misnamed if self._is_whole(one, concluded.get(one.image.id))]
+        promised, corrected = self._promise(passed, ended_before)
         jobs = {one.image.id: job_of(one, promised[one.image.id]) for one in passed if one.image.id in promised}
         if self._left is not None:
             self._left -= len(jobs)
         ended = {moved.job.id: moved for moved in self._mover.move(jobs.values())}
         erased = self._confirm(tuple(jobs.values()), ended)
         for verdict in misnamed:
-            if verdict.image.id in corrected:
-                yield outcome(verdict, Fate.RECORDED)
+            moved = concluded.get(verdict.image.id)
+            if verdict.image.id in corrected or (moved and moved.error):
+                yield _recorded(verdict, moved)
         for verdict in passed:
             image_id = verdict.image.id
             yield self._outcome_of(verdict, ours=image_id in jobs and image_id not in erased, moved=ended.get(image_id))
+
+    def _conclude(self, misnamed: Sequence[Verdict]) -> dict[UUID, Moved]:
+        """Delete the old versions that interrupted runs left, if the order wants that."""
+        if not self._order.delete_noncurrent:
+            return {}
+        return {moved.job.id: moved for moved in self._mover.conclude(misnamed)}
+
+    def _is_whole(self, verdict: Verdict, moved: Moved | None) -> bool:
+        """Whether nothing of an earlier move is left to do but to write its result."""
+        if self._order.delete_noncurrent and verdict.is_interrupted:
+            return moved is not None and not moved.leaves
+        return True
 
     def _promise(self, passed: Sequence[Verdict], misnamed: Sequence[Verdict]) -> tuple[dict[UUID, int], set[UUID]]:
         seen = [seen_of(verdict.image) for verdict in passed]
@@ -208,8 +225,18 @@ class _Run:
             return Outcome(image=image, fate=Fate.LEFT_OUT, reason=Reason.STOPPED, detail="the run ended before")
         seen = moved.blob.storage_class if moved.blob else None
         if moved.error is None:
-            hold = moved.hold
-            kept = f"its old version stays, as its owner's images must not be deleted: {hold}" if hold else ""
-            return Outcome(image=image, fate=Fate.MOVED, storage_class=to, detail=kept)
+            return Outcome(image=image, fate=Fate.MOVED, storage_class=to, detail=_kept(moved.hold))
         detail = moved.error.line if moved.is_known else f"it may have moved, the next run checks: {moved.error.line}"
         return Outcome(image=image, fate=Fate.FAILED, detail=detail, storage_class=seen)
+
+
+def _recorded(verdict: Verdict, moved: Moved | None) -> Outcome:
+    """Return the outcome of a row that lacked the result of an earlier move."""
+    if moved is not None and moved.error is not None:
+        return replace(outcome(verdict, Fate.FAILED), detail=moved.error.line)
+    recorded = outcome(verdict, Fate.RECORDED)
+    return replace(recorded, detail=_kept(moved.hold)) if moved is not None and moved.hold else recorded
+
+
+def _kept(hold: str) -> str:
+    return f"its old version stays, as its owner's images must not be deleted: {hold}" if hold else ""

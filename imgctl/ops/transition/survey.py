@@ -88,12 +88,14 @@ def judges(
 class Survey:
     """Counts over the rows of an order: by expected fate, and planned moves by their current class.
 
-    `pending` rows are held by another transition, or by one that was interrupted a moment ago.
+    `pending` rows are held by another transition, or by one that was interrupted a moment ago; `interrupted` ones were
+    moved by one that ended before it wrote that.
     """
 
     tally: Tally[Fate] = field(default_factory=lambda: Tally(Fate))
     planned: Totals[Origin] = field(default_factory=Totals)
     pending: int = 0
+    interrupted: int = 0
     list_requests: int = 0
     head_requests: int = 0
     keeps_versions: bool | None = False
@@ -117,6 +119,7 @@ class Survey:
         """Count one verdict and its expected outcome."""
         self.tally.count(foreseen.fate, size=foreseen.image.bytes or 0, reason=foreseen.reason)
         self.pending += verdict.under_way
+        self.interrupted += verdict.is_interrupted
         if verdict.origin is not None and verdict.blob is not None and verdict.refusal is None:
             self.planned.add(verdict.origin, verdict.blob.size)
 
@@ -166,12 +169,14 @@ def bill_of(found: Survey, order: TransitionOrder, *, copies: bool) -> Bill:
     card, to = order.policy.card, order.policy.to
     # A lifecycle rule changes the class of a version and makes no new one.
     old_versions = copies and bool(found.keeps_versions) and not order.delete_noncurrent
+    # Each is looked up, and its versions are listed.
+    concluded = found.interrupted if order.delete_noncurrent else 0
     estimate = transition_estimate(
         card,
         to=to,
         moved=found.planned,
-        list_requests=LOOKS * found.list_requests,
-        head_requests=LOOKS * found.head_requests,
+        list_requests=LOOKS * found.list_requests + concluded,
+        head_requests=LOOKS * found.head_requests + concluded,
         old_versions=old_versions,
     )
     saving = saving_per_month(card, to=to, moved=found.planned, old_versions=old_versions)

@@ -160,6 +160,12 @@ class BlobStore(Protocol):
     def keeps_versions(self) -> bool:
         """Whether an overwritten blob is kept, and billed, as an old version."""
 
+    def copied_version(self, blob: Blob) -> str | None:
+        """Return the old version that a `move` copied into this current one: the one before it, with the same content.
+
+        None if there is none, or if moves make no versions here.
+        """
+
     def delete_version(self, key: str, version_id: str) -> None:
         """Delete one old version of a blob permanently; StoreError for the current one."""
 

@@ -153,6 +153,9 @@ class LocalStore:
         """Never: a directory has one version of a file."""
         return False
 
+    def copied_version(self, blob: Blob) -> None:
+        """None: a directory has one version of a file."""
+
     def delete_version(self, key: str, version_id: str) -> None:
         """Always a StoreError: there are none."""
         raise StoreError(f"{key} has no versions: a directory keeps none", hint="leave --delete-noncurrent out")

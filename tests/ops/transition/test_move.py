@@ -16,7 +16,7 @@ from sqlalchemy import delete, update
 from imgctl.config.places import CatalogSettings
 from imgctl.config.service import LogSettings
 from imgctl.config.settings import Settings
-from imgctl.errors import BlobExists, ConfigError
+from imgctl.errors import BlobExists, ConfigError, StoreDenied, StoreUnavailable
 from imgctl.model import Image, Status, StorageClass
 from imgctl.ops.parts import Parts, open_parts
 from imgctl.ops.transition.eligibility import Verdict
@@ -280,4 +280,51 @@ def test_a_move_whose_response_is_lost_leaves_no_old_version(versioned: Site) ->
     outcomes = versioned.run(order=replace(ORDER, delete_noncurrent=True))
 
     assert [(one.fate, one.detail) for one in outcomes] == [(Fate.MOVED, "")]
+    assert versions(versioned, image) == 1
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_an_old_version_that_was_not_deleted_is_deleted_by_the_next_run(versioned: Site, wanted: bool) -> None:
+    image = stock(versioned.deployment, 1, size=64)[0]
+    store = versioned.parts.store
+
+    class Denied(Wrapped):
+        def delete_version(self, key: str, version_id: str) -> None:
+            raise StoreDenied(f"{key}: denied", hint="check the policy")
+
+    order = replace(ORDER, delete_noncurrent=True, lease_seconds=0.01)
+    versioned.parts = replace(versioned.parts, store=cast("BlobStore", Denied(store)))
+    denied = [*versioned.run(order=order), *versioned.run(order=order)]
+
+    assert [one.fate for one in denied] == [Fate.FAILED] * 2
+    assert all("the same command again deletes it" in one.detail for one in denied)
+    assert versions(versioned, image) == 2
+
+    versioned.parts = replace(versioned.parts, store=store)
+
+    later = versioned.run(order=order if wanted else ORDER)
+
+    assert [one.fate for one in later] == [Fate.RECORDED]
+    assert versions(versioned, image) == (1 if wanted else 2)
+    assert [row.leased_until for row in versioned.rows()] == [None]
+
+
+@pytest.mark.parametrize("colder", [False, True])
+def test_an_interrupted_move_is_concluded_also_by_a_move_to_another_class(versioned: Site, colder: bool) -> None:
+    image = stock(versioned.deployment, 1, size=64)[0]
+    store = versioned.parts.store
+
+    class Killed(Wrapped):
+        def delete_version(self, key: str, version_id: str) -> None:
+            raise StoreUnavailable(key)
+
+    order = replace(
+        ORDER, policy=replace(ORDER.policy, to=StorageClass.STANDARD_IA), delete_noncurrent=True, lease_seconds=0.01
+    )
+    versioned.parts = replace(versioned.parts, store=cast("BlobStore", Killed(store)))
+    versioned.run(order=order)
+    versioned.parts = replace(versioned.parts, store=store)
+
+    versioned.run(order=replace(order, policy=ORDER.policy) if colder else order)
+
     assert versions(versioned, image) == 1

@@ -209,9 +209,10 @@ def test_concurrent_moves_of_a_blob_leave_one_copy(store: BlobStore) -> None:
 
 
 def test_unversioned_stores_keep_no_versions(store: BlobStore) -> None:
-    put(store)
+    found = put(store)
 
     assert store.keeps_versions() is False
+    assert store.copied_version(store.move(KEY, to="STANDARD_IA", etag=found.etag)) is None
     with pytest.raises(StoreError):
         store.delete_version(KEY, "1")
     assert store.get(KEY) == KEY.encode()

@@ -218,6 +218,9 @@ class Azure:
         """Whether soft delete is on: then the account keeps overwritten blobs."""
         return bool(self.soft().retention)
 
+    def copied_version(self, name: str, blob: Blob) -> None:
+        """None: tiers are set in place."""
+
     def delete_version(self, name: str, version_id: str) -> None:
         self._request("DELETE", name, query={"versionid": version_id})
 

@@ -175,6 +175,15 @@ class Google:
         soft = cast("Mapping[str, str]", response.get("softDeletePolicy", {}))
         return bool(versioning.get("enabled")) or soft.get("retentionDurationSeconds", "0") != "0"
 
+    def copied_version(self, name: str, blob: Blob) -> str | None:
+        query = {"prefix": name, "versions": "true", "fields": f"items({FIELDS}),nextPageToken"}
+        response = self._request("GET", f"b/{self._bucket}/o", query)
+        items = cast("list[Resource]", response.get("items", []))
+        found = sorted((blob_of(one) for one in items if one["name"] == name), key=lambda one: int(one.etag))
+        older = [one for one in found if int(one.etag) < int(blob.etag)]
+        same = older and blob.md5 is not None and (older[-1].size, older[-1].md5) == (blob.size, blob.md5)
+        return older[-1].version_id if same else None
+
     def delete_version(self, name: str, version_id: str) -> None:
         self._request("DELETE", self._path(name), {"generation": version_id})
 

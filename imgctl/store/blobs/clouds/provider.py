@@ -118,6 +118,9 @@ class Provider(Protocol):
     def keeps_versions(self) -> bool:
         """See BlobStore."""
 
+    def copied_version(self, name: str, blob: Blob) -> str | None:
+        """See BlobStore."""
+
     def delete_version(self, name: str, version_id: str) -> None:
         """See BlobStore."""
 

@@ -182,6 +182,9 @@ class CloudStore:
             self._traits.versions = self._call("", self._provider.keeps_versions)
         return self._traits.versions
 
+    def copied_version(self, blob: Blob) -> str | None:
+        return self._call(blob.key, lambda: self._provider.copied_version(self.prefix + blob.key, blob))
+
     def delete_version(self, key: str, version_id: str) -> None:
         current = self.details(key)
         if current is None or current.version_id in (None, version_id):

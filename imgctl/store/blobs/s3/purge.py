@@ -7,12 +7,16 @@ from itertools import islice
 from typing import cast
 
 from imgctl.errors import BlobMissing, StoreDenied, StoreError
+from imgctl.store.blobs.base import Blob
 from imgctl.store.blobs.remnant import Remnant
 from imgctl.store.blobs.s3.bucket import Bucket
 from imgctl.store.blobs.s3.listing import pages_of
 
 # The maximum for one DeleteObjects (S3 API Reference).
 BATCH = 1000
+_VERSION_MARKS = {"KeyMarker": "NextKeyMarker", "VersionIdMarker": "NextVersionIdMarker"}
+# A copy and its source.
+_BOTH = 2
 _LOCKED = ("AccessDenied", "InvalidRequest", "MethodNotAllowed")
 
 Response = Mapping[str, object]
@@ -29,8 +33,7 @@ def blobs_below(bucket: Bucket, stem: str) -> Iterator[Remnant]:
 
 def versions_below(bucket: Bucket, stem: str) -> Iterator[Remnant]:
     """Every version and delete marker, current or not."""
-    marks = {"KeyMarker": "NextKeyMarker", "VersionIdMarker": "NextVersionIdMarker"}
-    for response in _paged(bucket, bucket.client.list_object_versions, marks, Prefix=bucket.prefix + stem):
+    for response in _paged(bucket, bucket.client.list_object_versions, _VERSION_MARKS, Prefix=bucket.prefix + stem):
         for name in ("Versions", "DeleteMarkers"):
             for one in cast("Listed", response.get(name, [])):
                 yield Remnant(
@@ -42,6 +45,24 @@ def versions_below(bucket: Bucket, stem: str) -> Iterator[Remnant]:
                     is_current=bool(one.get("IsLatest")),
                     is_marker=name == "DeleteMarkers",
                 )
+
+
+def copied_version(bucket: Bucket, blob: Blob) -> str | None:
+    """Return the version before the current one, `blob`, if it has the same content; None if the key was ever deleted.
+
+    The ETag of an object put in parts differs from its copy's: then the size has to suffice.
+    """
+    name, found = bucket.prefix + blob.key, list[dict[str, object]]()
+    for response in _paged(bucket, bucket.client.list_object_versions, _VERSION_MARKS, Prefix=name):
+        if any(one["Key"] == name for one in cast("Listed", response.get("DeleteMarkers", []))):
+            return None
+        found += [one for one in cast("Listed", response.get("Versions", [])) if one["Key"] == name]
+    # The latest first (ListObjectVersions, S3 API Reference).
+    if len(found) < _BOTH or found[0]["VersionId"] != blob.version_id:
+        return None
+    etags = {str(found[1].get("ETag", "")).strip('"'), blob.etag}
+    same = found[1].get("Size") == blob.size and (len(etags) == 1 or any("-" in one for one in etags))
+    return str(found[1]["VersionId"]) if same else None
 
 
 def uploads_below(bucket: Bucket) -> Iterator[Remnant]:

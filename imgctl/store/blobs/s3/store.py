@@ -30,7 +30,7 @@ from imgctl.store.blobs.s3.bucket import Bucket, once
 from imgctl.store.blobs.s3.copy import CopyLimits, copy, move
 from imgctl.store.blobs.s3.listing import blob_of, pages_of
 from imgctl.store.blobs.s3.multipart import IF_ABSENT, put_file, sign_put
-from imgctl.store.blobs.s3.purge import blobs_below, legal_hold, purge, uploads_below, versions_below
+from imgctl.store.blobs.s3.purge import blobs_below, copied_version, legal_hold, purge, uploads_below, versions_below
 from imgctl.store.blobs.s3.traits import LACKING, all_traits, multipart, object_lock, put_if_absent
 from imgctl.store.blobs.traits import Kept, Traits
 
@@ -180,6 +180,9 @@ class S3Store:
             response = self.bucket.call("", self.bucket.client.get_bucket_versioning, Bucket=name)
             traits.versions = bool(response.get("Status"))
         return traits.versions
+
+    def copied_version(self, blob: Blob) -> str | None:
+        return copied_version(self.bucket, blob) if blob.version_id is not None and self.keeps_versions() else None
 
     def delete_version(self, key: str, version_id: str) -> None:
         current = self.details(key)

@@ -6,6 +6,7 @@ soft delete. JSON API: Objects: list, delete, Buckets: get. Blob service: List B
 
 import json
 from datetime import UTC, datetime, timedelta
+from urllib.parse import quote
 
 import pytest
 
@@ -62,6 +63,27 @@ def test_every_generation_of_google_is_found_and_deleted(
     assert [(one.version_id, one.is_current, one.until) for one in found] == [("1", False, None), ("2", True, None)]
     assert rejected == []
     assert [one.rpartition("?")[2] for one in deletions(stub)] == ["generation=1", "generation=2"]
+
+
+@pytest.mark.parametrize(("md5", "expected"), [("XUFAKrxLKna5cZ2REBfFkg==", "9"), ("AAAAAAAAAAAAAAAAAAAAAA==", None)])
+def test_the_generation_that_was_rewritten_is_the_last_with_the_same_content(
+    google: BlobStore, responses: list[RecordedResponse], md5: str, expected: str | None
+) -> None:
+    same = {"md5Hash": "XUFAKrxLKna5cZ2REBfFkg=="}
+    responses += [
+        ("GET", f"/o/{quote(KEY, safe='')}", 200, {}, json.dumps(generation(10, **same)).encode()),
+        (
+            "GET",
+            "versions=true",
+            200,
+            {},
+            listed(generation(8, **same), generation(9, md5Hash=md5), generation(10, **same)),
+        ),
+    ]
+    found = google.details(KEY)
+
+    assert found is not None
+    assert google.copied_version(found) == expected
 
 
 def test_soft_deleted_objects_of_google_are_named_with_their_end(

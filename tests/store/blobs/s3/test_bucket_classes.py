@@ -116,10 +116,40 @@ def test_old_versions_stay_until_they_are_deleted_by_name(server: S3Server) -> N
 
     assert store.keeps_versions()
     assert new.version_id
+    assert store.copied_version(new) == old.version_id
     assert versions() == sorted([(old.version_id, False), (new.version_id, True)])
     store.delete_version(KEY, old.version_id)
     assert versions() == [(new.version_id, True)]
+    assert store.copied_version(new) is None
     assert kept(server, bucket)["Body"] == b"photo"
+
+
+@pytest.mark.parametrize("before", ["other bytes", "a deletion", "nothing"])
+def test_a_version_with_other_content_was_not_copied(server: S3Server, before: str) -> None:
+    bucket, client = server.new_bucket(), server.client()
+    client.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    store = of(server, bucket)
+    if before == "other bytes":
+        put(server, bucket, body=b"phot0")
+    elif before == "a deletion":
+        put(server, bucket)
+        client.delete_object(Bucket=bucket, Key=KEY)
+    put(server, bucket)
+    found = store.details(KEY)
+
+    assert found is not None
+    assert store.copied_version(found) is None
+
+
+def test_the_source_of_a_copy_of_parts_is_found_by_its_size(server: S3Server) -> None:
+    bucket, client = server.new_bucket(), server.client()
+    client.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    put(server, bucket, body=bytes(13 * 2**20))
+    store = of(server, bucket, largest=6 * 2**20, part_bytes=5 * 2**20)
+    old = store.details(KEY)
+    assert old is not None
+
+    assert store.copied_version(moved(store, "STANDARD_IA")) == old.version_id
 
 
 def test_the_current_version_is_never_deleted(server: S3Server) -> None:
