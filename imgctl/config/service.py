@@ -61,7 +61,11 @@ class ServeSettings:
         0, "how many requests a minute each caller may send to one process; 0: no limit", least=0, most=10**6
     )
     timeout: float = setting(
-        30.0, "a client that sends or reads nothing for this long is disconnected", unit="seconds", least=0.1, most=DAY
+        30.0,
+        "a client that for this long sends nothing, or reads less than 256 bytes a second, is disconnected",
+        unit="seconds",
+        least=0.1,
+        most=DAY,
     )
     links: float = setting(900.0, "how long links in responses are valid", unit="seconds", least=2, most=3600)
     spool: str = setting("", "the directory for incomplete uploads; empty: the system's directory for temporary files")

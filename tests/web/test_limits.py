@@ -1,5 +1,6 @@
 """Limits on what a client may send and how long it may take, with and without a token."""
 
+import asyncio
 import re
 import socket
 import threading
@@ -11,14 +12,17 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
+import uvicorn
+from starlette.types import Receive, Scope, Send
 
 from imgctl.config.settings import Settings
-from imgctl.web.auth import Scope
+from imgctl.web.auth import Scope as Right
+from imgctl.web.connection import Reader, TimedConnection
 from tests.parts.proxy import Fault, fault_proxy
 from tests.web.server import USER, Served, served, token
 from tests.whole.conftest import photo
 
-_, LINE = token(Scope.READ, Scope.WRITE)
+_, LINE = token(Right.READ, Right.WRITE)
 POSTS = re.compile(r'imgctl_http_requests_total{method="POST",route="(.+)",status="(.+)"}')
 # More than the server's threads for requests that read the catalog only.
 MANY = 50
@@ -124,6 +128,67 @@ def test_a_client_that_reads_nothing_is_disconnected(local: Settings, monkeypatc
 
     assert received.startswith(b"HTTP/1.1 200 ")
     assert not received.endswith(b"0\r\n\r\n")
+
+
+@pytest.mark.parametrize("reads", [True, False], ids=["of a client that reads on", "of which it leaves the end"])
+def test_a_response_that_is_read_too_slowly_is_given_up(monkeypatch: pytest.MonkeyPatch, reads: bool) -> None:
+    # No client reads as fast.
+    monkeypatch.setattr("imgctl.web.connection.LEAST_READ_BYTES_A_SECOND", 2**40)
+    with ExitStack() as stack:
+        listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+        client = stack.enter_context(socket.create_connection(listener.getsockname()))
+        client.setblocking(False)
+        client.send(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        sender, _ = listener.accept()
+
+        asyncio.run(asyncio.wait_for(_answer_until_given_up(client, sender, reads=reads), 30))
+
+
+async def _answer_until_given_up(client: socket.socket, sender: socket.socket, *, reads: bool) -> None:
+    """Answer the client's request; return once the connection is lost."""
+    loop, lost = asyncio.get_running_loop(), asyncio.Event()
+
+    class Connection(TimedConnection):
+        def connection_lost(self, exc: Exception | None) -> None:
+            super().connection_lost(exc)
+            lost.set()
+
+    async def app(_scope: Scope, _receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        # Less at once than what makes the transport wait for the client.
+        while not lost.is_set() and (reads or not connection.transport.get_write_buffer_size()):
+            await send({"type": "http.response.body", "body": bytes(2**13), "more_body": True})
+        await send({"type": "http.response.body"})
+
+    # A connection is closed after its timeout, but not before the client has read the rest.
+    config = uvicorn.Config(app, timeout_keep_alive=0.1, log_config=None)  # type: ignore[arg-type]
+    connection = Connection(config, uvicorn.server.ServerState(), {})
+    await loop.connect_accepted_socket(lambda: connection, sender)
+    while reads and await loop.sock_recv(client, 2**12):
+        pass
+    await lost.wait()
+
+
+def test_a_client_is_slow_by_what_it_acknowledges_although_the_socket_accepts_no_more() -> None:
+    with ExitStack() as stack:
+        listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+        client = stack.enter_context(socket.create_connection(listener.getsockname()))
+        sender, _ = listener.accept()
+        stack.enter_context(sender)
+        sender.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            while True:
+                sender.send(bytes(2**16))
+        reader = Reader(sender)
+        first, nothing = (reader.is_slow(unsent=1, seconds=1) for _ in range(2))
+        # Far less than the third of the buffer that makes it accept more.
+        for _ in range(2**8):
+            client.recv(2**10)
+        reads = reader.is_slow(unsent=1, seconds=1)
+        has_all = reader.is_slow(unsent=0, seconds=1)
+        after_a_pause = reader.is_slow(unsent=1, seconds=1)
+
+    assert (first, nothing, reads, has_all, after_a_pause) == (False, True, False, False, False)
 
 
 def test_invented_methods_make_no_series(shared: Served) -> None:
