@@ -1,5 +1,6 @@
 """Legal holds: forbid deleting a user's images, in the catalog and optionally in the bucket (Object Lock)."""
 
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -7,9 +8,9 @@ from functools import partial
 from uuid import UUID
 
 from imgctl.errors import StoreError, StoreUnsupported, UsageError
-from imgctl.keys import named_image, new_id
+from imgctl.keys import FIRST, named_image, new_id
 from imgctl.model import Image
-from imgctl.ops.erase.order import Notes
+from imgctl.ops.erase.order import EraseOrder, Notes
 from imgctl.ops.operations import who
 from imgctl.ops.parts import Parts
 from imgctl.ops.retry import StopSignal, read, write
@@ -18,9 +19,15 @@ from imgctl.ops.rows import Chosen, pages
 from imgctl.run.threads import thread_pool
 from imgctl.store.blobs.remnant import Remnant
 from imgctl.store.catalog import holds as sql
+from imgctl.store.catalog.erased import erased_since, page
 from imgctl.store.catalog.holds import LegalHold
-from imgctl.store.catalog.lookups import Scope, newest
+from imgctl.store.catalog.lookups import Scope, clock, newest
+from imgctl.store.catalog.storage_class import moving, still_moving
 from imgctl.units import count_of
+
+POLL_SECONDS = 0.2
+# More than all transitions move at once.
+MOST_MOVING = 4096
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +50,67 @@ def place(parts: Parts, user_id: UUID, *, reason: str, object_lock: bool, stop: 
         # Before the first blob is locked: a release then unlocks the blobs even if this run is killed.
         write(parts.catalog, partial(sql.note_object_lock, hold_id=known.id), stop=stop)
     return known
+
+
+@dataclass(slots=True, kw_only=True)
+class TooLate:
+    """What was under way when a hold began: erasures of the user's images, those with blobs that are deleted or may be,
+    and moves that may still delete an old version. `unknown` are erasures whose owners cannot be compared."""
+
+    erasing: int = 0
+    begun: int = 0
+    moving: int = 0
+    unknown: int = 0
+
+    @property
+    def lines(self) -> Iterator[str]:
+        """What to tell whoever places the hold."""
+        if self.begun:
+            what = count_of(self.begun, "image")
+            yield f"the hold came too late for {what}: the deletion of the blobs had begun; `imgctl erase` deletes no more"
+        if self.erasing > self.begun:
+            what = count_of(self.erasing - self.begun, "image")
+            yield f"an erasure had begun for {what}: the rows are gone, the blobs stay"
+        if self.unknown:
+            what = count_of(self.unknown, "image")
+            yield (
+                f"{what} of an unknown owner are being erased: the hold stops that, but blobs may be gone; "
+                "[serve] secret of that erasure tells the owner"
+            )
+        if self.moving:
+            what = count_of(self.moving, "original")
+            yield f"{what} were being moved: with --delete-noncurrent, old versions may still be deleted"
+
+
+def too_late(parts: Parts, hold: LegalHold, *, stop: StopSignal) -> TooLate:
+    """Look for deletions of a user's blobs that the hold came too late for; waits for moves to end, a lease at most."""
+    found = _erasures(parts, hold, stop)
+    query = partial(moving, user_id=hold.user_id, limit=MOST_MOVING)
+    left, until = read(parts.catalog, query, stop=stop), time.monotonic() + parts.settings.work.lease
+    while left and time.monotonic() < until and not stop.wait(POLL_SECONDS):
+        left = read(parts.catalog, partial(still_moving, some=left), stop=stop)
+    found.moving = len(left)
+    return found
+
+
+def _erasures(parts: Parts, hold: LegalHold, stop: StopSignal) -> TooLate:
+    secret, found, after = parts.settings.serve.secret, TooLate(), FIRST
+    order = EraseOrder(secret=secret)
+    owner = order.owner(hold.user_id)
+    while some := read(parts.catalog, partial(page, owner=None, erasing=True, after=after), stop=stop):
+        now = read(parts.catalog, clock, stop=stop)
+        for one in some:
+            notes = Notes.read(one.notes)
+            if not secret or notes.secret_id not in ("", order.secret_id):
+                found.unknown += 1
+            elif one.owner == owner:
+                found.erasing += 1
+                # Until it settles, a worker or an upload may still put blobs of it, and delete them again.
+                found.begun += bool(notes.found) or one.settles_at > now
+        after = some[-1].id
+    ended = read(parts.catalog, partial(erased_since, owner=owner, at=hold.held_at), stop=stop) if secret else 0
+    found.erasing, found.begun = found.erasing + ended, found.begun + ended
+    return found
 
 
 def has_images(parts: Parts, user_id: UUID, *, stop: StopSignal) -> bool:

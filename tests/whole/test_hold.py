@@ -161,3 +161,26 @@ def test_a_hold_on_a_user_without_images_is_set_and_noted(held: Deployment) -> N
     assert (result.code, known.code) == (0, 0)
     assert f"user {early} has no images yet" in result.err
     assert "no images" not in known.err
+
+
+def test_a_hold_that_comes_too_late_says_for_how_many_images(held: Deployment) -> None:
+    from sqlalchemy import update
+
+    from imgctl.model import Status
+    from imgctl.store.catalog.engine import open_catalog
+    from imgctl.store.catalog.schema import images
+
+    # As during an upload: the erasure waits for its put.
+    catalog = open_catalog(held.catalog_url)
+    with catalog.write() as connection:
+        connection.execute(update(images).where(images.c.user_id == OTHER).values(status=Status.UPLOADING))
+    catalog.close()
+    erasing = held.run("erase", "--user", str(OTHER), "--confirm-user", str(OTHER), "--yes", "--wait", "0s", "--json")
+
+    late = held.run("hold", "--user", str(OTHER), "--reason", "case 4711", "--json")
+    in_time = held.run("hold", "--user", str(USER), "--reason", "case 4712", "--json")
+
+    assert (erasing.code, erasing.summary["waiting"]) == (3, 2), erasing.err
+    assert (late.code, late.summary["erasing"], late.summary["too_late"]) == (3, 2, 2), late.err
+    assert "the hold came too late for 2 images" in late.err
+    assert (in_time.code, in_time.err) == (0, "")

@@ -8,7 +8,7 @@ from imgctl.cli.base import Running, Session, running, subcommand
 from imgctl.cli.options import Options, flag, option
 from imgctl.cli.render import show_table
 from imgctl.errors import ExitCode, UsageError
-from imgctl.ops.holds import has_images, lock_blobs, place
+from imgctl.ops.holds import has_images, lock_blobs, place, too_late
 from imgctl.ops.parts import Parts, open_parts
 from imgctl.ops.retry import read
 from imgctl.store.catalog.holds import LegalHold, in_force
@@ -36,7 +36,8 @@ def command(session: Session, args: Args) -> ExitCode:
     """Hold a user's images: erase refuses them, and repair and transition delete none of their blobs.
 
     Uploads continue, and new images are held, too. With --object-lock the bucket itself rejects every deletion, if it has
-    Object Lock; run the same command again to lock blobs that arrived since. A hold lasts until `imgctl release`.
+    Object Lock; run the same command again to lock blobs that arrived since. A hold lasts until `imgctl release`. Exit
+    code 3: the hold came too late for some images, whose erasure or move had begun, or the bucket locked not every blob.
     """
     if args.user is None:
         if args.reason or args.object_lock:
@@ -47,13 +48,17 @@ def command(session: Session, args: Args) -> ExitCode:
     with open_parts(session.settings) as parts, running(session, unit="blobs") as run:
         held = place(parts, args.user, reason=args.reason, object_lock=args.object_lock, stop=run.stop)
         session.data({"type": "hold", **record(held), "object_lock": args.object_lock or held.object_lock})
+        late = too_late(parts, held, stop=run.stop)
         locked, failed = tell_locks(run, parts, args.user, on=True) if args.object_lock else (0, 0)
         sentence = f"user {args.user} is {held.line}"
         more = f"; {count_of(locked, 'version')} locked" if args.object_lock else ""
-        session.summary(None, sentence + more, holds=1, locked=locked, failed=failed)
+        counts = {"erasing": late.erasing, "too_late": late.begun, "moving": late.moving, "unknown": late.unknown}
+        session.summary(None, sentence + more, holds=1, locked=locked, failed=failed, **counts)
+        for line in late.lines:
+            run.say(line, always=True)
         if not has_images(parts, args.user, stop=run.stop):
             session.note(f"user {args.user} has no images yet: check the id")
-        return run.exit_code(partly=failed > 0)
+        return run.exit_code(partly=failed + late.erasing + late.moving + late.unknown > 0)
 
 
 def tell_locks(run: Running, parts: Parts, user_id: UUID, *, on: bool) -> tuple[int, int]:

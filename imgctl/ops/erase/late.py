@@ -6,8 +6,9 @@ finds it.
 
 import logging
 from collections.abc import Iterable
-from functools import partial
 from uuid import UUID
+
+from sqlalchemy import Connection
 
 from imgctl.config.places import StoreSettings
 from imgctl.errors import StoreError
@@ -15,7 +16,9 @@ from imgctl.keys import stem_of
 from imgctl.ops.retry import StopSignal, read
 from imgctl.store.blobs.base import BlobStore
 from imgctl.store.catalog.engine import Catalog
-from imgctl.store.catalog.reservations import erased_among
+from imgctl.store.catalog.erased import erasures
+from imgctl.store.catalog.holds import in_force
+from imgctl.units import count_of
 
 log = logging.getLogger(__name__)
 
@@ -25,8 +28,26 @@ def delete_if_erased(
 ) -> set[UUID]:
     """Of images whose rows this process lost, delete the blobs of the erased ones; returns the erased ids."""
     lost = set(ids)
-    gone = read(catalog, partial(erased_among, ids=lost), stop=stop) if lost else set()
-    delete_late(store, [stem for one in gone for stem in stems_of(one, settings)])
+    gone = erased_or_held(catalog, lost, stop=stop) if lost else {}
+    delete_late(store, [stem for one, is_kept in gone.items() if not is_kept for stem in stems_of(one, settings)])
+    return set(gone)
+
+
+def erased_or_held(catalog: Catalog, ids: Iterable[UUID], *, stop: StopSignal) -> dict[UUID, bool]:
+    """Return which of these images were erased or are being erased, and whether their blobs must stay for now.
+
+    They must while any hold is in force and the erasure has not ended: only `erase` can compare their owners with the
+    holds, and it looks for late blobs before it ends.
+    """
+
+    def query(connection: Connection) -> dict[UUID, bool]:
+        found = erasures(connection, ids)
+        is_held = bool(found) and bool(in_force(connection))
+        return {one.id: is_held and one.erased_at is None for one in found.values()}
+
+    gone = read(catalog, query, stop=stop)
+    if kept := sum(gone.values()):
+        log.warning("late blobs of %s stay, because of a hold; `imgctl erase` decides", count_of(kept, "erased image"))
     return gone
 
 

@@ -6,6 +6,8 @@ from functools import partial
 from itertools import chain, islice
 from uuid import UUID
 
+from sqlalchemy import Connection
+
 from imgctl.errors import StoreUnsupported
 from imgctl.keys import TRASH, named_image
 from imgctl.ops.erase.order import EraseOrder, Notes
@@ -14,7 +16,7 @@ from imgctl.ops.retry import StopSignal, read, write
 from imgctl.run.threads import thread_pool
 from imgctl.store.blobs.remnant import Remnant
 from imgctl.store.catalog.erased import Erasure, Found, erasures, note_found
-from imgctl.store.catalog.holds import in_force
+from imgctl.store.catalog.holds import in_force, lock_holds
 
 log = logging.getLogger(__name__)
 
@@ -81,7 +83,10 @@ class Wiper:
 
     def held(self, erasing: Iterable[Erasure]) -> dict[UUID, str]:
         """Return why some of these may not be erased: a hold on the owner, or any hold if the owner cannot be compared."""
-        found = read(self._parts.catalog, in_force, stop=self._stop)
+        return read(self._parts.catalog, partial(self._held, erasing=erasing), stop=self._stop)
+
+    def _held(self, connection: Connection, erasing: Iterable[Erasure]) -> dict[UUID, str]:
+        found = in_force(connection)
         by_owner = {self._order.owner(one.user_id): one.line for one in reversed(found)}
         lines = {one.id: self._line(one, by_owner) for one in erasing} if found else {}
         return {image_id: line for image_id, line in lines.items() if line}
@@ -104,13 +109,23 @@ class Wiper:
             self._knows_uploads = False
 
     def _purge(self, erasing: Sequence[Erasure], found: Everything) -> dict[UUID, str]:
-        """Record the remnants found, then delete them, so that a kill neither loses nor doubles a count."""
-        held = self.held(erasing)
-        free = [one for one in erasing if one.id in found and one.id not in held]
-        notes = {one.id: Notes.read(one.notes).seen(found[one.id]) for one in free}
-        if not notes:
-            return {}
-        noted = [Found(id=one, notes=now.text, blobs=now.blobs, bytes=now.bytes) for one, now in notes.items()]
-        write(self._parts.catalog, partial(note_found, found=noted), stop=self._stop)
-        refused = self._parts.store.purge([one for image_id in notes for one in found[image_id]])
+        """Record the remnants found, then delete them, so that a kill neither loses nor doubles a count.
+
+        Holds are checked in the transaction that records: a hold is placed either before it, and then nothing is deleted,
+        or after it, and then whoever places it learns which deletions had begun.
+        """
+        some = [one for one in erasing if one.id in found]
+
+        def record(connection: Connection) -> list[UUID]:
+            lock_holds(connection)
+            held = self._held(connection, some)
+            free = [one for one in some if one.id not in held]
+            notes = {one.id: Notes.read(one.notes).seen(found[one.id]) for one in free}
+            noted = [Found(id=one, notes=now.text, blobs=now.blobs, bytes=now.bytes) for one, now in notes.items()]
+            if noted:
+                note_found(connection, noted)
+            return list(notes)
+
+        free = write(self._parts.catalog, record, stop=self._stop) if some else []
+        refused = self._parts.store.purge([one for image_id in free for one in found[image_id]])
         return {image_id: error.line for one, error in refused if (image_id := named_image(one.key)) is not None}

@@ -197,7 +197,7 @@ class Ingest(Generic[S]):
         settled += [
             outcome for one in work.arrived if one.row.id not in erased for outcome in self._confirmed(one, safe)
         ]
-        settled += [outcome for one in work.arrived if one.row.id in erased for outcome in self._too_late(one)]
+        settled += self._too_late(catalog, [one for one in work.arrived if one.row.id in erased])
         self._safe(safe)
         yield from filter(None, settled)
 
@@ -252,13 +252,18 @@ class Ingest(Generic[S]):
         detail = f"same content as {prepared.path}"
         yield from (one.outcome(Fate.PRESENT, Reason.SAME_CONTENT, detail, image=image) for one in duplicates)
 
-    def _too_late(self, prepared: Prepared[S]) -> Iterator[FileOutcome]:
-        """Delete the blob of an image that was erased during its put; yield the outcomes."""
-        from imgctl.ops.erase.late import delete_late
+    def _too_late(self, catalog: "Catalog", every: Sequence[Prepared[S]]) -> Iterator[FileOutcome]:
+        """Delete the blobs of images that were erased during their puts; yield the outcomes."""
+        if not every:
+            return
+        from imgctl.ops.erase.late import delete_late, erased_or_held
 
-        delete_late(self._store, [prepared.row.original_key])
-        for one in (prepared, *self._pop_duplicates(prepared)):
-            yield one.outcome(Fate.FAILED, Reason.ERASED, _ERASED, image=prepared.row.id)
+        keys = {one.row.id: one.row.original_key for one in every}
+        kept = erased_or_held(catalog, keys, stop=self._stop)
+        delete_late(self._store, [key for image, key in keys.items() if not kept.get(image)])
+        for prepared in every:
+            for one in (prepared, *self._pop_duplicates(prepared)):
+                yield one.outcome(Fate.FAILED, Reason.ERASED, _ERASED, image=prepared.row.id)
 
     def _pop_duplicates(self, prepared: Prepared[S]) -> list[Prepared[S]]:
         """Remove an image from those in flight; return the files of the same content."""

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from uuid import UUID
@@ -161,9 +161,8 @@ class Mover:
             pause = self._back_off(next(iter(unsure.values())), pause, time.monotonic() - down_since)
         yield from unsure.values()
 
-    def conclude(self, verdicts: Iterable[Verdict]) -> Iterator[Moved]:
+    def conclude(self, jobs: Sequence[Job]) -> Iterator[Moved]:
         """Delete the old versions of originals that an earlier run moved; yields each as it ends."""
-        jobs = [job_of(one, one.image.attempts) for one in verdicts if one.is_interrupted]
         for _, future in bounded(
             lambda job: self._pool.submit(self._concluded, job), jobs, limit=self._most, stop=self
         ):

@@ -155,34 +155,29 @@ class _Run:
         return block[: passed[self._left - 1] + 1] if self._left else ()
 
     def _act(self, passed: Sequence[Verdict], misnamed: Sequence[Verdict]) -> Iterator[Outcome]:
-        concluded = self._conclude(misnamed)
-        # A row whose old version stays keeps its lapsed lease, by which the next run finds it.
-        ended_before = [one for one in misnamed if self._is_whole(one, concluded.get(one.image.id))]
-        promised, corrected = self._promise(passed, ended_before)
+        # Leased like a move: whoever places a hold waits for the end of both.
+        left = [one for one in misnamed if self._order.delete_noncurrent and one.is_interrupted]
+        rest = [one for one in misnamed if one not in left]
+        promised, corrected = self._promise([*passed, *left], rest)
         jobs = {one.image.id: job_of(one, promised[one.image.id]) for one in passed if one.image.id in promised}
+        concluding = [job_of(one, promised[one.image.id]) for one in left if one.image.id in promised]
         if self._left is not None:
             self._left -= len(jobs)
-        ended = {moved.job.id: moved for moved in self._mover.move(jobs.values())}
-        erased = self._confirm(tuple(jobs.values()), ended)
-        for verdict in misnamed:
-            moved = concluded.get(verdict.image.id)
-            if verdict.image.id in corrected or (moved and moved.error):
+        # Those that a stop leaves keep their promise, by which the next run finds them.
+        ended = {job.id: Moved(job=job, leaves=True) for job in concluding}
+        ended |= {moved.job.id: moved for moved in self._mover.conclude(concluding)}
+        ended |= {moved.job.id: moved for moved in self._mover.move(jobs.values())}
+        erased = self._confirm((*jobs.values(), *concluding), ended)
+        for verdict in rest:
+            if verdict.image.id in corrected:
+                yield outcome(verdict, Fate.RECORDED)
+        for verdict in left:
+            moved = ended.get(verdict.image.id)
+            if moved is not None and verdict.image.id not in erased and (moved.error or not moved.leaves):
                 yield _recorded(verdict, moved)
         for verdict in passed:
             image_id = verdict.image.id
             yield self._outcome_of(verdict, ours=image_id in jobs and image_id not in erased, moved=ended.get(image_id))
-
-    def _conclude(self, misnamed: Sequence[Verdict]) -> dict[UUID, Moved]:
-        """Delete the old versions that interrupted runs left, if the order wants that."""
-        if not self._order.delete_noncurrent:
-            return {}
-        return {moved.job.id: moved for moved in self._mover.conclude(misnamed)}
-
-    def _is_whole(self, verdict: Verdict, moved: Moved | None) -> bool:
-        """Whether nothing of an earlier move is left to do but to write its result."""
-        if self._order.delete_noncurrent and verdict.is_interrupted:
-            return moved is not None and not moved.leaves
-        return True
 
     def _promise(self, passed: Sequence[Verdict], misnamed: Sequence[Verdict]) -> tuple[dict[UUID, int], set[UUID]]:
         seen = [seen_of(verdict.image) for verdict in passed]
@@ -230,12 +225,12 @@ class _Run:
         return Outcome(image=image, fate=Fate.FAILED, detail=detail, storage_class=seen)
 
 
-def _recorded(verdict: Verdict, moved: Moved | None) -> Outcome:
-    """Return the outcome of a row that lacked the result of an earlier move."""
-    if moved is not None and moved.error is not None:
+def _recorded(verdict: Verdict, moved: Moved) -> Outcome:
+    """Return the outcome of an original that an earlier run moved."""
+    if moved.error is not None:
         return replace(outcome(verdict, Fate.FAILED), detail=moved.error.line)
     recorded = outcome(verdict, Fate.RECORDED)
-    return replace(recorded, detail=_kept(moved.hold)) if moved is not None and moved.hold else recorded
+    return replace(recorded, detail=_kept(moved.hold)) if moved.hold else recorded
 
 
 def _kept(hold: str) -> str:

@@ -142,6 +142,12 @@ def count_of_owner(connection: Connection, owner: bytes, *, erasing: bool = Fals
     return connection.execute(query.where(_ERASING) if erasing else query).scalar_one()
 
 
+def erased_since(connection: Connection, owner: bytes, at: datetime) -> int:
+    """Count the erasures of an owner that ended at this time or later."""
+    query = select(func.count()).select_from(erased).where(erased.c.owner == owner, erased.c.erased_at >= at)
+    return connection.execute(query).scalar_one()
+
+
 def erasing_since(connection: Connection, before: datetime) -> int:
     """Count the unfinished erasures that began before this time."""
     query = select(func.count()).select_from(erased).where(_ERASING, erased.c.erasing_since < before)

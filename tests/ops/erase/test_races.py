@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -9,7 +10,7 @@ from threading import Event
 from uuid import UUID
 
 import pytest
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, text, update
 
 from imgctl.config.places import CatalogSettings, StoreSettings
 from imgctl.config.settings import Settings, UploadSettings, WorkSettings
@@ -21,6 +22,7 @@ from imgctl.ops.backfill.order import BackfillOrder, Mode, Selection
 from imgctl.ops.backfill.start import backfill
 from imgctl.ops.erase.order import Fate, Notes
 from imgctl.ops.erase.wipe import Everything, Wiper
+from imgctl.ops.holds import TooLate, place, too_late
 from imgctl.ops.parts import Parts
 from imgctl.ops.repair.order import Fate as RepairFate
 from imgctl.ops.repair.trash import carry, trash_key, undelete
@@ -39,7 +41,9 @@ from imgctl.store.blobs.remnant import Remnant
 from imgctl.store.catalog.engine import open_catalog
 from imgctl.store.catalog.erased import Mark, mark
 from imgctl.store.catalog.holds import hold
-from tests.ops.erase.test_erase import MINE, OTHER, contents, erased
+from imgctl.store.catalog.schema import images
+from imgctl.store.catalog.storage_class import Seen, promise_moves
+from tests.ops.erase.test_erase import MINE, OTHER, SECRET, contents, erased
 from tests.parts.postgres import sqlite_catalog
 from tests.parts.seaweed import S3Server
 from tests.store.catalog.rows import walk
@@ -251,3 +255,99 @@ def test_a_hold_placed_while_blobs_are_listed_keeps_them(parts: Parts, tmp_path:
 
     assert counts == {Fate.HELD: 1}
     assert contents(parts.store) == before
+
+
+def knowing(parts: Parts, secret: str = SECRET) -> Parts:
+    """The parts with a secret, by which a hold compares owners."""
+    settings = replace(parts.settings, serve=replace(parts.settings.serve, secret=secret))
+    return replace(parts, settings=settings)
+
+
+def held_from_now_on(parts: Parts) -> TooLate:
+    return too_late(parts, place(parts, MINE, reason="case 4711", object_lock=False, stop=Event()), stop=Event())
+
+
+def test_a_hold_before_the_deletion_stops_it_and_one_after_it_is_too_late(parts: Parts, tmp_path: Path) -> None:
+    upload(parts, tmp_path)
+    upload(parts, tmp_path, user=OTHER)
+    purge = type(parts.store).purge
+    late: list[TooLate] = []
+
+    def purged(store: BlobStore, remnants: Iterable[Remnant]) -> Iterator[tuple[Remnant, StoreError]]:
+        late.append(held_from_now_on(knowing(parts)))
+        return purge(store, remnants)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(type(parts.store), "purge", purged)
+        counts = erased(parts)
+
+    # This deletion had passed the check of holds; no other did.
+    assert (late[0].erasing, late[0].begun) == (1, 1)
+    assert counts == {Fate.HELD: 1}
+    assert held_from_now_on(knowing(parts)) == late[0]
+    # An owner that cannot be compared may be this user.
+    assert held_from_now_on(knowing(parts, "another secret")) == TooLate(unknown=1)
+    assert held_from_now_on(parts) == TooLate(unknown=1)
+
+
+def test_a_hold_while_blobs_are_listed_is_not_too_late_for_them(parts: Parts, tmp_path: Path) -> None:
+    upload(parts, tmp_path)
+    look = Wiper.look
+    late: list[TooLate] = []
+
+    def looked(wiper: Wiper, images: Iterable[tuple[UUID, Notes]]) -> Everything:
+        found = look(wiper, images)
+        late.append(held_from_now_on(knowing(parts)))
+        return found
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Wiper, "look", looked)
+        counts = erased(parts)
+
+    assert counts == {Fate.HELD: 1}
+    assert (late[0].erasing, late[0].begun) == (1, 0)
+    assert late[0] == held_from_now_on(knowing(parts))
+
+
+@pytest.mark.parametrize("name", RACERS)
+def test_a_late_run_deletes_nothing_of_an_erasure_that_a_hold_stopped(parts: Parts, tmp_path: Path, name: str) -> None:
+    racer, method, before, lost = RACERS[name]
+    upload(parts, tmp_path, user=OTHER)
+    for one in before:
+        one(parts, tmp_path)
+    look = Wiper.look
+
+    def looked(wiper: Wiper, images: Iterable[tuple[UUID, Notes]]) -> Everything:
+        found = look(wiper, images)
+        held_from_now_on(parts)
+        return found
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Wiper, "look", looked)
+        race = Race(parts, patched, method, amid=False)
+        fates = racer(parts, tmp_path)
+
+    assert (race.counts, fates[-1]) == ({Fate.HELD: 1}, lost)
+    assert any("-original." in key for key in left_of_user(parts))
+
+
+def test_a_hold_waits_for_the_moves_that_may_still_delete_an_old_version(parts: Parts, tmp_path: Path) -> None:
+    upload(parts, tmp_path)
+    work(parts, tmp_path)
+    with parts.catalog.read() as connection:
+        (row,) = walk(connection)
+    seen = Seen(id=row.id, attempts=row.attempts, original_key=row.original_key or "", storage_class=None)
+
+    def promise(seconds: float) -> None:
+        with parts.catalog.write() as connection:
+            connection.execute(update(images).values(storage_class=None, leased_until=None, attempts=seen.attempts))
+            promise_moves(connection, [seen], to="GLACIER", lease_seconds=seconds)
+
+    promise(0.2)
+    ended = held_from_now_on(parts)
+    promise(60.0)
+    lasting = held_from_now_on(parts)
+    promise(86_400.0)
+    at_aws = held_from_now_on(parts)
+
+    assert [one.moving for one in (ended, lasting, at_aws)] == [0, 1, 0]
