@@ -86,7 +86,7 @@ class Survey:
 def survey(chosen: Chosen, order: RestoreOrder, *, parts: Parts, stop: StopSignal) -> Survey:
     """Look up the chosen originals, until `limit` of them (`objects`) are billed; changes nothing."""
     found = Survey()
-    found.needs.versioned = order.permanent and parts.store.keeps_versions()
+    found.needs.versioned = order.permanent and parts.store.move_keeps_source()
     for one in _look(chosen, order, parts, stop, bad=found.bad, updates=False):
         costs = is_wanted(one, order) or (order.permanent and one.state is State.RESTORED)
         if costs and found.objects == order.limit:

@@ -191,6 +191,6 @@ def bill_of(found: Survey, order: TransitionOrder, *, copies: bool) -> Bill:
 def _keeps_versions(store: BlobStore) -> bool | None:
     """Whether the store keeps old versions; None if reading that is denied."""
     try:
-        return store.keeps_versions()
+        return store.move_keeps_source()
     except StoreDenied:
         return None

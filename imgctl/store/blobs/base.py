@@ -160,6 +160,9 @@ class BlobStore(Protocol):
     def keeps_versions(self) -> bool:
         """Whether an overwritten blob is kept, and billed, as an old version."""
 
+    def move_keeps_source(self) -> bool:
+        """Whether a `move` leaves the source as an old version, which is billed: not where classes are set in place."""
+
     def copied_version(self, blob: Blob) -> str | None:
         """Return the old version that a `move` copied into this current one: the one before it, with the same content.
 

@@ -153,6 +153,10 @@ class LocalStore:
         """Never: a directory has one version of a file."""
         return False
 
+    def move_keeps_source(self) -> bool:
+        """Never: the file itself moves."""
+        return False
+
     def copied_version(self, blob: Blob) -> None:
         """None: a directory has one version of a file."""
 

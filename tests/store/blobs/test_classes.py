@@ -212,6 +212,7 @@ def test_unversioned_stores_keep_no_versions(store: BlobStore) -> None:
     found = put(store)
 
     assert store.keeps_versions() is False
+    assert store.move_keeps_source() is False
     assert store.copied_version(store.move(KEY, to="STANDARD_IA", etag=found.etag)) is None
     with pytest.raises(StoreError):
         store.delete_version(KEY, "1")

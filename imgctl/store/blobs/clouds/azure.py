@@ -59,11 +59,12 @@ class Azure:
     """One container; see Provider."""
 
     classes = CLASSES_OF["az"]
-    cloud, batch = "Azure", 256
+    cloud, batch, moves_in_place = "Azure", 256, True
 
     def __init__(self, settings: StoreSettings, container: str) -> None:
         self._settings = settings
         self._container = container
+        self._has_versions: bool | None = None
 
     @property
     def endpoint(self) -> str:
@@ -97,7 +98,8 @@ class Azure:
 
     def put(self, name: str, put: Put, *, absent: bool) -> None:
         headers = _described(put) | {"Content-MD5": base64.b64encode(put.md5).decode(), **_BLOCK}
-        self._request("PUT", name, headers=headers | (_IF_ABSENT if absent else {}), body=put.body)
+        response = self._request("PUT", name, headers=headers | (_IF_ABSENT if absent else {}), body=put.body)
+        self._has_versions = "x-ms-version-id" in response.headers
 
     def put_file(
         self, name: str, path: Path, *, size: int, content_type: str, sha256: bytes, call: Callable[..., object]
@@ -214,9 +216,13 @@ class Azure:
         self._tier(name, "Hot", priority="High" if tier is Tier.EXPEDITED else "Standard")
         return Restore.IN_PROGRESS if found.restoring else Restore.STARTED
 
-    def keeps_versions(self) -> bool:
-        """Whether soft delete is on: then the account keeps overwritten blobs."""
-        return bool(self.soft().retention)
+    def keeps_versions(self) -> bool | None:
+        """Whether soft delete or versioning is on: either keeps overwritten blobs.
+
+        Get Blob Service Properties returns soft delete only; whether blobs have versions is a property of the management
+        API, and shows in the response of Put Blob (`x-ms-version-id`).
+        """
+        return True if self.soft().retention else self._has_versions
 
     def copied_version(self, name: str, blob: Blob) -> None:
         """None: tiers are set in place."""

@@ -43,7 +43,7 @@ class Google:
     """One bucket; see Provider. An object's ETag is its generation."""
 
     classes = CLASSES_OF["gs"]
-    cloud, batch = "Google", 100
+    cloud, batch, moves_in_place = "Google", 100, False
 
     def __init__(self, settings: StoreSettings, bucket: str) -> None:
         self._settings = settings

@@ -58,6 +58,7 @@ class Provider(Protocol):
 
     cloud: str
     batch: int
+    moves_in_place: bool
     classes: tuple[StorageClass, ...]
 
     @property
@@ -115,8 +116,8 @@ class Provider(Protocol):
     def restore(self, name: str, *, tier: Tier) -> Restore:
         """See BlobStore; a restored object stays in the standard class."""
 
-    def keeps_versions(self) -> bool:
-        """See BlobStore."""
+    def keeps_versions(self) -> bool | None:
+        """See BlobStore; None if only the response of a put can tell, and nothing was put yet."""
 
     def copied_version(self, name: str, blob: Blob) -> str | None:
         """See BlobStore."""

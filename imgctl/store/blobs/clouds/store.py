@@ -179,8 +179,15 @@ class CloudStore:
 
     def keeps_versions(self) -> bool:
         if self._traits.versions is None:
-            self._traits.versions = self._call("", self._provider.keeps_versions)
+            kept = self._call("", self._provider.keeps_versions)
+            if kept is None:
+                self.test_put_if_absent()
+                kept = self._call("", self._provider.keeps_versions)
+            self._traits.versions = bool(kept)
         return self._traits.versions
+
+    def move_keeps_source(self) -> bool:
+        return not self._provider.moves_in_place and self.keeps_versions()
 
     def copied_version(self, blob: Blob) -> str | None:
         return self._call(blob.key, lambda: self._provider.copied_version(self.prefix + blob.key, blob))

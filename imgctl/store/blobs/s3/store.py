@@ -181,6 +181,9 @@ class S3Store:
             traits.versions = bool(response.get("Status"))
         return traits.versions
 
+    def move_keeps_source(self) -> bool:
+        return self.keeps_versions()
+
     def copied_version(self, blob: Blob) -> str | None:
         return copied_version(self.bucket, blob) if blob.version_id is not None and self.keeps_versions() else None
 

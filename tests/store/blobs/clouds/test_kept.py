@@ -156,6 +156,29 @@ SOFT = azure_blob(
 )
 
 
+@pytest.mark.parametrize(
+    ("days", "version", "kept"), [(0, "", False), (0, "2026-11-28T09:48:16.0000001Z", True), (7, "", True)]
+)
+def test_azure_keeps_what_soft_delete_or_versioning_keeps(
+    recorded_azure: BlobStore, stub: Stub, responses: list[RecordedResponse], days: int, version: str, kept: bool
+) -> None:
+    put = {"x-ms-version-id": version} if version else {}
+    responses += [
+        ("GET", "comp=properties", 200, {}, properties(days=days, permanent=False)),
+        ("PUT", "/cc/", 201, put, b""),
+        ("PUT", "/cc/", 409, {"x-ms-error-code": "BlobAlreadyExists"}, b""),
+        ("POST", "comp=batch", 202, {"Content-Type": BATCH}, batched(202)),
+        ("GET", "comp=properties", 200, {}, properties(days=days, permanent=False)),
+    ]
+
+    assert recorded_azure.keeps_versions() is kept
+    assert recorded_azure.keeps_versions() is kept
+    # A tier is set in place.
+    assert not recorded_azure.move_keeps_source()
+    # Only a put can tell of versions.
+    assert [one[0] for one in stub.requests] == (["GET"] if days else ["GET", "PUT", "PUT", "POST", "GET"])
+
+
 def test_every_version_and_snapshot_of_azure_is_deleted_after_the_blob(
     recorded_azure: BlobStore, stub: Stub, responses: list[RecordedResponse]
 ) -> None:
@@ -276,3 +299,7 @@ def test_generations_of_a_bucket_with_versions_are_listed_by_an_emulator_too(gcs
     found = {(one.key, one.size, one.is_current) for one in store.remnants(["2026/"])}
 
     assert found == {(KEY, 1, False), (KEY, 2, True)}
+
+
+def test_an_account_without_versions_and_soft_delete_keeps_nothing(azurite: CloudServer) -> None:
+    assert open_store(azurite.settings(azurite.new_bucket())).keeps_versions() is False
