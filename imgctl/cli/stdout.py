@@ -1,5 +1,8 @@
 """Writing to stdout: what a full disk or a reader that exits means for a command."""
 
+import errno
+import os
+import stat
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,14 +20,20 @@ class ReaderLeft(Exception):
 
 @contextmanager
 def to_stdout() -> Iterator[None]:
-    """Flush what the block prints; raise ReaderLeft if the reader of stdout exited, StateError if writing fails."""
+    """Flush what the block prints; raise ReaderLeft if the reader of stdout exited, StateError if writing fails.
+
+    Without an error nothing more is printed if stdout was a terminal that closed: SIGHUP stops the run unless it is ignored.
+    """
     try:
         yield
         sys.stdout.flush()
     except BrokenPipeError:
         raise ReaderLeft from None
     except OSError as error:
+        is_hung_up = error.errno == errno.EIO and stat.S_ISCHR(os.fstat(sys.stdout.fileno()).st_mode)
         silence(sys.stdout)
+        if is_hung_up:
+            return
         hint = "free some space there and run the same command again"
         raise StateError(f"stdout cannot be written: {error.strerror or error}", hint=hint) from None
 

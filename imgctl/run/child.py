@@ -17,6 +17,7 @@ from pathlib import Path
 from imgctl.errors import WorkerError
 from imgctl.run.limits import limit_memory
 from imgctl.run.pool import ChildDied
+from imgctl.run.stop import STOP_SIGNALS
 
 TOO_LONG = "took longer than its time limit"
 TOO_LARGE = "used more memory than allowed"
@@ -114,7 +115,7 @@ def reason_of(exit_code: int | None) -> str:
     name = signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"
     if number == signal.SIGKILL:
         return f"killed by signal {number} ({name}): out of memory?"
-    if number in {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}:
+    if number in STOP_SIGNALS:
         return f"killed by signal {number} ({name})"
     # GLib, which libvips uses, aborts when out of memory.
     return f"crashed ({name}): out of memory?" if number == signal.SIGABRT else f"crashed ({name})"
@@ -154,11 +155,12 @@ def die_with(parent: int) -> None:
 
 
 def _ignore_signals() -> None:
-    # Ctrl-C and a service manager signal the whole group, but only the parent decides which tasks still finish.
-    for number in (signal.SIGINT, signal.SIGTERM):
+    # Ctrl-C, a closed terminal and a service manager signal the whole group, but only the parent decides which tasks
+    # still finish.
+    for number in STOP_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGALRM})
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {*STOP_SIGNALS, signal.SIGALRM})
 
 
 def _die_cheaply() -> None:

@@ -26,6 +26,7 @@ from imgctl.errors import WorkerError
 from imgctl.run.child import NO_MEMORY, STOPPED, TOO_LARGE, Job, reason_of, serve
 from imgctl.run.limits import cores
 from imgctl.run.pool import PoolSettings
+from imgctl.run.stop import STOP_SIGNALS
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -161,9 +162,9 @@ class LocalPool:
 
     def _start(self) -> None:
         # Children inherit the mask, so that no signal hits one before it can ignore it. The tracker starts first
-        # because its start unblocks both signals.
+        # because its start unblocks SIGINT and SIGTERM.
         resource_tracker.ensure_running()
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+        signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
         here, there = self._spawn.Pipe()
         process = self._spawn.Process(
             target=serve,

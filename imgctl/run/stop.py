@@ -9,7 +9,8 @@ from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import Self
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+STOP_SIGNALS = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
+"""What stops a command; SIGHUP comes when its terminal closes or its connection is lost."""
 
 
 class Flag:
@@ -60,10 +61,13 @@ class Flag:
 
 
 class Stop:
-    """Inside `with Stop() as stop:` the first SIGTERM or SIGINT sets `stop.requested`, a second ends the process.
+    """Inside `with Stop() as stop:` the first SIGTERM, SIGINT or SIGHUP sets `stop.requested`, a second ends the process.
 
-    Handlers are installed in the main thread only; leaving the block restores the previous ones. `max_seconds` counts
-    from construction.
+    SIGHUP never counts as the second: shell and kernel each send one when a terminal closes, and systemd one beside
+    SIGTERM (SendSIGHUP=). Under nohup, which starts a command with SIGHUP ignored, it stays ignored.
+
+    Handlers are installed in the main thread only; leaving the block restores the previous ones, but after a SIGHUP
+    ignores further ones. `max_seconds` counts from construction.
     """
 
     def __init__(self, *, max_seconds: float | None = None) -> None:
@@ -103,18 +107,24 @@ class Stop:
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
-            self._previous = {number: signal.signal(number, self._handle) for number in _SIGNALS}
+            is_nohup = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+            numbers = STOP_SIGNALS - {signal.SIGHUP} if is_nohup else STOP_SIGNALS
+            self._previous = {number: signal.signal(number, self._handle) for number in numbers}
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
     ) -> None:
         for number, handler in self._previous.items():
-            signal.signal(number, handler)
+            is_hung_up = number == signal.SIGHUP == self._first
+            signal.signal(number, signal.SIG_IGN if is_hung_up else handler)
         self._previous = {}
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        if self.requested.is_set():
+        is_second = self.requested.is_set()
+        if is_second and number == signal.SIGHUP:
+            return
+        if is_second and self._first != signal.SIGHUP:
             # The default action of the signal, so that no clean-up delays the end. The next run finishes the work.
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)

@@ -93,8 +93,9 @@ def _serve_child(
     die_with(parent)
     configure(settings.log, verbosity=-1)
     with Stop() as stop:
-        # Ctrl-C reaches the whole group; the parent passes it on as SIGTERM.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        # Ctrl-C and a closed terminal signal the whole group; the parent passes them on as SIGTERM.
+        for number in (signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
         with ExitStack() as stack:
             try:
                 stack.enter_context(_tracing(settings))

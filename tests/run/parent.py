@@ -1,15 +1,15 @@
 """Programs that tests start as separate processes: `python -m tests.run.parent NAME ARGUMENT…`."""
 
+import os
 import resource
 import signal
 import sys
-import threading
 
 from imgctl.errors import WorkerError
 from imgctl.run.open import open_pool
 from imgctl.run.pool import PoolSettings
 from imgctl.run.progress import Progress
-from imgctl.run.stop import Stop
+from imgctl.run.stop import STOP_SIGNALS, Stop
 from tests.run import tasks
 
 
@@ -37,15 +37,19 @@ def stubborn() -> None:
         print("ready", flush=True)
         stop.requested.wait()
         print("asked", flush=True)
-        threading.Event().wait()
+        read, write = os.pipe()
+        os.set_blocking(write, False)
+        signal.set_wakeup_fd(write)
+        while numbers := os.read(read, 1):
+            print(f"signal {numbers[0]}", flush=True)
 
 
 def restore() -> None:
     """Show that the previous handlers are restored."""
-    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    before = [signal.getsignal(number) for number in STOP_SIGNALS]
     with Stop():
-        inside = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
-    after = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+        inside = [signal.getsignal(number) for number in STOP_SIGNALS]
+    after = [signal.getsignal(number) for number in STOP_SIGNALS]
     print(before == after, before != inside)
 
 

@@ -12,6 +12,7 @@ import pytest
 from imgctl.errors import WorkerError
 from imgctl.run.child import reason_of
 from imgctl.run.pool import ChildDied, Pool, PoolSettings
+from imgctl.run.stop import STOP_SIGNALS
 from tests.run import tasks
 from tests.run.programs import SECONDS, fifo, has_ended, start
 
@@ -100,7 +101,7 @@ def test_tasks_run_in_the_main_thread(local: OpenPool) -> None:
     assert local().submit(tasks.is_in_main_thread, None).result(SECONDS)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", sorted(STOP_SIGNALS))
 def test_children_ignore_signals_that_the_parent_handles(local: OpenPool, number: int) -> None:
     assert local().submit(tasks.double_or_die, (4, number)).result(SECONDS) == 8
 
@@ -172,11 +173,12 @@ def test_kill_9_of_the_parent_leaves_no_child(tmp_path: Path) -> None:
     assert all(has_ended(child) for child in children)
 
 
-def test_a_signal_to_the_whole_group_lets_children_finish(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_to_the_whole_group_lets_children_finish(tmp_path: Path, number: int) -> None:
     started, go = fifo(tmp_path, "started"), fifo(tmp_path, "go")
     with start("drain", started, go) as parent:
         assert Path(started).read_text() == "started"
-        os.killpg(parent.pid, signal.SIGTERM)
+        os.killpg(parent.pid, number)
         assert parent.stdout is not None
         assert parent.stdout.readline() == "stopping\n"
         Path(go).write_text("finished")

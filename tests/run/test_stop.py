@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import threading
+from collections.abc import Iterator
 from queue import SimpleQueue
 
 import pytest
@@ -17,6 +18,14 @@ def _line(process: "subprocess.Popen[str]") -> str:
     return process.stdout.readline().strip()
 
 
+@pytest.fixture
+def hangups() -> Iterator[None]:
+    """Restore the handler of SIGHUP afterwards."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_second_signal_ends_the_process_at_once(number: int) -> None:
     with start("stubborn") as process:
@@ -26,6 +35,35 @@ def test_a_second_signal_ends_the_process_at_once(number: int) -> None:
         os.kill(process.pid, number)
 
         assert process.wait(SECONDS) == -number
+
+
+def test_a_closing_terminal_stops_gracefully_however_many_hangups_it_sends() -> None:
+    with start("stubborn") as process:
+        assert _line(process) == "ready"
+        os.kill(process.pid, signal.SIGHUP)
+        assert _line(process) == "asked"
+        for number in (signal.SIGHUP, signal.SIGTERM, signal.SIGHUP):
+            os.kill(process.pid, number)
+            assert _line(process) == f"signal {number}"
+        os.kill(process.pid, signal.SIGTERM)
+
+        assert process.wait(SECONDS) == -signal.SIGTERM
+
+
+def test_under_nohup_a_closing_terminal_stops_nothing(hangups: None) -> None:
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    with Stop() as stop:
+        signal.raise_signal(signal.SIGHUP)
+
+        assert not stop.requested.is_set()
+    assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+
+
+def test_a_late_hangup_does_not_end_a_run_that_writes_its_records(hangups: None) -> None:
+    with Stop():
+        signal.raise_signal(signal.SIGHUP)
+
+    assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
 
 
 def test_previous_handlers_are_restored() -> None:
@@ -42,9 +80,10 @@ def test_the_first_signal_is_remembered() -> None:
     assert signal.getsignal(signal.SIGINT) is before
 
 
-def test_sigterm_is_not_reported_as_an_interruption() -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_only_ctrl_c_is_reported_as_an_interruption(hangups: None, number: int) -> None:
     with Stop() as stop:
-        signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(number)
 
         assert (stop.requested.is_set(), stop.interrupted) == (True, False)
 

@@ -7,7 +7,7 @@ import sys
 import termios
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import wait
 from pathlib import Path
@@ -113,6 +113,13 @@ class Terminal:
         assert self._process.exitcode is not None
         return self._process.exitcode
 
+    def close(self) -> int:
+        """Close the window; return the exit code of the command, negative for a signal."""
+        os.close(self._keyboard)
+        self._process.join(FOREVER)
+        assert self._process.exitcode is not None, "still running"
+        return self._process.exitcode
+
     def _take(self, seconds: float) -> bool:
         if self._keyboard not in wait([self._keyboard, self._process.sentinel], seconds):
             return False
@@ -150,7 +157,9 @@ def terminal(
             process.kill()
         process.join()
         os.close(screen)
-        os.close(keyboard)
+        # Closed before by `close`.
+        with suppress(OSError):
+            os.close(keyboard)
 
 
 def _main(command: _Command) -> None:

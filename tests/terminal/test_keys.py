@@ -42,6 +42,20 @@ def test_one_interrupt_ends_an_upload_cleanly(stage: Stages) -> None:
     _whole_after(deployment)
 
 
+def test_an_upload_whose_terminal_closes_finishes_what_is_in_flight(stage: Stages, tmp_path: Path) -> None:
+    deployment = stage("fresh")
+    report = tmp_path / "report.csv"
+    with terminal(deployment, *UPLOAD, *SLOWLY, "--report", report, window=WIDE) as seen:
+        seen.read_until(b" files, ")
+        code = seen.close()
+    images = deployment.images()
+
+    assert code == 130
+    assert report.read_text().count(",uploaded,") == len(images)
+    assert {image.status for image in images} <= {Status.PROCESSING}
+    _whole_after(deployment)
+
+
 def test_a_second_interrupt_ends_an_upload_whose_store_hangs(stage: Stages, tmp_path: Path) -> None:
     deployment = stage("fresh")
     hangs = Harm(hanging=("imgctl.store.blobs.local.LocalStore.create",), marker=tmp_path / "raised")

@@ -89,9 +89,13 @@ def test_credentials_that_expire_stop_the_run_and_the_next_finishes(
 # Two simultaneous signals arrive in any order; the second one ends the run.
 @pytest.mark.parametrize(
     ("signals", "codes"),
-    [((signal.SIGINT,), {130}), ((signal.SIGINT, signal.SIGTERM), {-signal.SIGINT, -signal.SIGTERM})],
+    [
+        ((signal.SIGINT,), {130}),
+        ((signal.SIGHUP, signal.SIGHUP), {130}),
+        ((signal.SIGINT, signal.SIGTERM), {-signal.SIGINT, -signal.SIGTERM}),
+    ],
 )
-def test_one_interrupt_finishes_what_flies_and_two_end_at_once(
+def test_one_signal_finishes_what_is_in_flight_and_two_end_at_once(
     servers: Deployment, large_album: dict[Path, bytes], signals: tuple[signal.Signals, ...], codes: set[int]
 ) -> None:
     running: list[Run] = []

@@ -378,6 +378,15 @@ def test_links_of_one_process_are_good_at_another(embedded: Deployment) -> None:
     assert ended(run, signal.SIGINT) == 130
 
 
+def test_a_closing_terminal_ends_every_process_of_the_server_gracefully(embedded: Deployment) -> None:
+    run = embedded.with_settings(SERVE_PROCESSES="2").start(*SERVE, before=os.setsid)
+    address(run)
+    os.killpg(run.process.pid or 0, signal.SIGHUP)
+
+    assert run.wait().code == 0
+    assert "killed by" not in run.err.read_text()
+
+
 def test_a_process_whose_server_is_killed_ends_with_it(embedded: Deployment) -> None:
     run = embedded.with_settings(SERVE_PROCESSES="2").start(*SERVE)
     url = address(run)

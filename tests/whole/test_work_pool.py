@@ -92,11 +92,14 @@ def test_a_worker_frozen_in_a_transaction_gives_its_rows_free(servers: Deploymen
     assert other.summary["ready"] == 20
 
 
-def test_sigterm_finishes_what_flies_and_leaves_no_lease(servers: Deployment, large_album: dict[Path, bytes]) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_finishes_what_is_in_flight_and_leaves_no_lease(
+    servers: Deployment, large_album: dict[Path, bytes], number: signal.Signals
+) -> None:
     servers.run(*UPLOAD, place_of(large_album))
     running: list[Run] = []
 
-    with fault_proxy(servers.store.endpoint_url, policy=_signal_at_a_put(running, signal.SIGTERM, Event())) as proxy:
+    with fault_proxy(servers.store.endpoint_url, policy=_signal_at_a_put(running, number, Event())) as proxy:
         running.append(servers.with_pool().through(proxy.url).start("work", "--json"))
         stopped = running[0].wait()
     left = servers.images()
