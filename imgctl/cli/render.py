@@ -6,8 +6,9 @@ from itertools import islice
 
 from imgctl.cli.base import Session
 from imgctl.model import Sized
+from imgctl.ops.spend import card_in_force
 from imgctl.pricing.archive import Archive
-from imgctl.pricing.estimate import Billing, billing
+from imgctl.pricing.estimate import Billing, billing, caveat
 from imgctl.pricing.lines import Line, dollars
 from imgctl.pricing.prices import Card
 from imgctl.run.progress import printable
@@ -46,11 +47,11 @@ def show_card(session: Session, card: Card) -> None:
 
 def show_billing(session: Session) -> None:
     """Print whose prices are shown if AWS does not bill this store."""
-    bill = billing(session.settings.store.url, session.endpoint_url)
+    bill, card = billing(session.settings.store.url, session.endpoint_url), card_in_force(session.settings)
     if bill is Billing.NONE:
         session.text("- this store is a directory and costs nothing: the prices are AWS's for the same data")
-    elif bill is Billing.OTHER:
-        session.text("- price unknown for this endpoint: AWS would charge the following")
+    elif unknown := caveat(card.name, bill):
+        session.text(f"- {unknown}the following")
 
 
 def say_unpriced(session: Session, card: Card, archive: Archive) -> bool:

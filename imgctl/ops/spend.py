@@ -8,9 +8,10 @@ from pathlib import Path
 from imgctl.config.settings import Settings
 from imgctl.errors import UsageError
 from imgctl.pricing.card import card_names, load_card
-from imgctl.pricing.estimate import Billing, billing
+from imgctl.pricing.costs import Operation, request_cost
+from imgctl.pricing.estimate import Billing, billing, caveat
 from imgctl.pricing.lines import dollars, plain
-from imgctl.pricing.prices import Card
+from imgctl.pricing.prices import STANDARD, Card
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,6 +20,18 @@ class Terms:
 
     bill: Billing
     card: Card
+
+    def price(self, usd: Decimal) -> str:
+        """Return an amount for users, with its card."""
+        if self.bill is Billing.NONE:
+            return "free"
+        unknown = caveat(self.card.name, self.bill)
+        return f"{unknown}{dollars(usd)}" if unknown else f"{dollars(usd)} by {self.card.name}"
+
+    def requests(self, *, gets: int, puts: int) -> Decimal:
+        """Return the price of reading originals and putting variants, in US dollars; retries and ranges are left out."""
+        counts = ((Operation.GET, gets), (Operation.PUT, puts))
+        return sum((request_cost(self.card, STANDARD, one, count).amount for one, count in counts), Decimal(0))
 
 
 def terms_of(settings: Settings, *, endpoint_url: str) -> Terms:

@@ -53,6 +53,8 @@ _HOSTS = {
 _OWN = {"s3": Billing.AWS, "gs": Billing.GOOGLE, "az": Billing.AZURE}
 
 
+# AWS's cards are the default also where nobody knows the prices.
+_AWS = "aws"
 # The assumed variants of an average photo: their number and their total bytes.
 _VARIANTS, _VARIANTS_BYTES = 3, 670_000
 _ASSUMED = "variants of about 20, 150 and 500 KB a photo"
@@ -86,10 +88,7 @@ class Estimate:
             f"then {dollars(self.monthly)} a month{self._briefs(Period.MONTHLY)}",
         ]
         assumed = f"; assumes {', '.join(self.assumptions)}" if self.assumptions else ""
-        text = f"{', '.join(parts)}; prices {self.card} as of {self.as_of}{assumed}"
-        if billing is not Billing.OTHER:
-            return text
-        return f"price unknown for this endpoint; {self.card.replace('aws', 'AWS', 1)} would charge {text}"
+        return f"{caveat(self.card, billing)}{', '.join(parts)}; prices {self.card} as of {self.as_of}{assumed}"
 
     def record(self, billing: Billing = Billing.AWS) -> dict[str, Json]:
         """Return the estimate for JSON, with exact amounts as text."""
@@ -117,6 +116,13 @@ def billing(store_url: str, endpoint_url: str) -> Billing:
     host = urlsplit(endpoint_url).hostname or ""
     known = (one for ending, one in _HOSTS.items() if f".{host}".endswith(ending))
     return next(known, Billing.OTHER) if endpoint_url else own
+
+
+def caveat(card: str, billing: Billing) -> str:
+    """Return what precedes a price by this card: at an endpoint of unknown prices AWS's are only what AWS would charge."""
+    if billing is not Billing.OTHER or not card.startswith(_AWS):
+        return ""
+    return f"price unknown for this endpoint; {card.replace(_AWS, 'AWS', 1)} would charge "
 
 
 def upload_estimate(card: Card, *, files: int, size: int) -> Estimate:

@@ -6,28 +6,24 @@ from decimal import Decimal
 from imgctl.cli.base import Running, Session, running, subcommand
 from imgctl.cli.build.backfill_metadata import run_metadata
 from imgctl.cli.build.backfill_options import Args, say_resumed
+from imgctl.cli.build.price import say_price
 from imgctl.cli.cold.restore import outcome_record
 from imgctl.cli.options import order_of
 from imgctl.errors import ExitCode
 from imgctl.imaging.recipe import digest
-from imgctl.model import StorageClass, Variant
+from imgctl.model import Variant
 from imgctl.ops.backfill.order import BackfillOrder, Fate, ImageOutcome, Mode, Selection
 from imgctl.ops.backfill.start import Backfill, Offer, backfill
 from imgctl.ops.parts import open_parts
 from imgctl.ops.restore.order import Fate as Restored
 from imgctl.ops.restore.order import RestoreOrder
 from imgctl.ops.spend import Terms, agree, terms_of
-from imgctl.pricing.costs import Operation, request_cost
 from imgctl.pricing.estimate import Billing
-from imgctl.pricing.lines import dollars
 from imgctl.pricing.moves import hours_words
 from imgctl.store.blobs.base import Tier
 from imgctl.units import count_of, counts_of, format_bytes
 
 _NAMED = {Fate.PLANNED: "would be built", Fate.NEEDS_RESTORE: "to restore first"}
-
-# Images that the price shown before a run is for.
-_PRICED = 1000
 
 
 @subcommand(
@@ -130,10 +126,7 @@ def _run(run: Running, filling: Backfill, restoring: RestoreOrder, args: Args, t
 
 def _say_price(run: Running, args: Args, terms: Terms) -> None:
     """Print the price of an image's requests before the first one; how many images need variants is known at the end."""
-    if terms.bill is not Billing.NONE:
-        puts = len(args.variant) or len(Variant)
-        some = count_of(_PRICED, "image")
-        run.say(f"requests: {dollars(_request_costs(terms, _PRICED, puts * _PRICED))} for {some} by {terms.card.name}")
+    say_price(run, terms, puts=len(args.variant) or len(Variant))
 
 
 def _watch(run: Running, filling: Backfill, *, failed: int = 0) -> None:
@@ -157,8 +150,7 @@ def _say_cold(session: Session, filling: Backfill, offers: Sequence[Offer], args
         size = f" ({format_bytes(needs.size)})" if needs.objects else ""
         session.text(f"archived: {counts_of(counts)}{size}")
     for offer in offers:
-        price = "free" if terms.bill is Billing.NONE else dollars(offer.usd)
-        session.text(f"  {offer.tier.lower()}: {price}, {hours_words(offer.hours)}")
+        session.text(f"  {offer.tier.lower()}: {terms.price(offer.usd)}, {hours_words(offer.hours)}")
     if offers and not args.restore:
         session.text("  add --restore bulk --max-usd N to request them; the next run builds their variants")
 
@@ -168,7 +160,7 @@ def _conclude(session: Session, filling: Backfill, offers: Sequence[Offer], args
     size = tally.bytes_of(Fate.BUILT, Fate.PLANNED)
     session.text(_sentence(filling, size, dry_run=args.dry_run))
     if terms.bill is not Billing.NONE:
-        session.text(f"requests: {dollars(requests)} by {terms.card.name}")
+        session.text(f"requests: {terms.price(requests)}")
     reasons = dict(sorted(tally.reasons.counts.items(), key=lambda one: -one[1]))
     if reasons:
         session.text(f"failed: {counts_of(reasons)}")
@@ -206,11 +198,4 @@ def _sentence(filling: Backfill, size: int, *, dry_run: bool) -> str:
 
 def _requests(filling: Backfill, terms: Terms) -> Decimal:
     """Return the cost of the requests that read originals and put variants; stored bytes are assumed not to change."""
-    return _request_costs(terms, filling.tally.of(Fate.BUILT, Fate.PLANNED), sum(filling.variants.values()))
-
-
-def _request_costs(terms: Terms, gets: int, puts: int) -> Decimal:
-    requests = ((Operation.GET, gets), (Operation.PUT, puts))
-    return sum(
-        (request_cost(terms.card, StorageClass.STANDARD, one, count).amount for one, count in requests), Decimal(0)
-    )
+    return terms.requests(gets=filling.tally.of(Fate.BUILT, Fate.PLANNED), puts=sum(filling.variants.values()))

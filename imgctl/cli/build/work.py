@@ -1,17 +1,22 @@
 """`imgctl work`: runs the worker pool."""
 
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import partial
 
 from imgctl.cli.base import Session, running, subcommand
+from imgctl.cli.build.price import say_price
 from imgctl.cli.options import Options, flag, option
 from imgctl.errors import ExitCode
+from imgctl.model import Variant
 from imgctl.ops.backlog import backlog_now
 from imgctl.ops.parts import open_parts
 from imgctl.ops.retry import read
+from imgctl.ops.spend import Terms, terms_of
 from imgctl.ops.tally import Tally
 from imgctl.ops.work.order import Fate, ImageOutcome
 from imgctl.ops.work.processing import expected, work_here
+from imgctl.pricing.estimate import Billing
 from imgctl.run import service
 from imgctl.run.metrics import OF_THE_CATALOG
 from imgctl.store.catalog.claims import awaiting_restore, backlog
@@ -47,7 +52,7 @@ def command(session: Session, args: Args) -> ExitCode:
     another worker takes it. Exit code 3: images failed or still wait for room or a decoder, or --max-duration ended
     before the queue of --drain was empty.
     """
-    tally = Tally(Fate)
+    tally, terms = Tally(Fate), terms_of(session.settings, endpoint_url=session.endpoint_url)
     with (
         open_parts(session.settings) as parts,
         running(session, unit="images", max_seconds=args.max_duration) as run,
@@ -57,6 +62,7 @@ def command(session: Session, args: Args) -> ExitCode:
         run.stop.requested.wake(service.stopping)
         service.ready()
         limit = args.limit
+        say_price(run, terms, puts=len(Variant))
         total = expected(parts, limit=limit) if args.drain else limit
         if total is not None:
             run.progress.expect(total)
@@ -70,7 +76,10 @@ def command(session: Session, args: Args) -> ExitCode:
         waits = read(parts.catalog, awaiting_restore, stop=run.stop)
         deferred = read(parts.catalog, backlog, stop=run.stop).processing if tally.fates[Fate.DEFERRED] else 0
         sentence = counts_of(tally.fates, none="nothing to build")
-        session.summary(tally.fates, sentence, awaiting_restore=waits, waiting=deferred)
+        requests = _requests(tally, terms)
+        session.summary(tally.fates, sentence, awaiting_restore=waits, waiting=deferred, requests_usd=requests)
+        if terms.bill is not Billing.NONE:
+            session.text(f"requests: {terms.price(requests)}")
         if waits:
             session.note(_waiting(waits))
         if deferred:
@@ -78,6 +87,12 @@ def command(session: Session, args: Args) -> ExitCode:
                 f"{count_of(deferred, 'image')} still processing; for some this machine lacks room or a decoder"
             )
         return run.service_exit_code(partly=tally.fates[Fate.FAILED] + deferred > 0, drain=args.drain)
+
+
+def _requests(tally: Tally[Fate], terms: Terms) -> Decimal:
+    """Return the price of the requests of a run; the variants of a lost image may have been put."""
+    read = tally.of(Fate.READY, Fate.LOST, Fate.FAILED, Fate.RETRY)
+    return terms.requests(gets=read, puts=len(Variant) * tally.of(Fate.READY, Fate.LOST))
 
 
 def _label(outcome: ImageOutcome) -> str:

@@ -1,5 +1,6 @@
 """The cost of an audit itself: its requests, priced by the card."""
 
+import os
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -8,7 +9,7 @@ from imgctl.model import StorageClass, Variant
 from imgctl.ops.audit.order import Tally
 from imgctl.ops.spend import card_in_force
 from imgctl.pricing.costs import Operation, request_cost
-from imgctl.pricing.estimate import Billing, billing
+from imgctl.pricing.estimate import Billing, billing, caveat
 from imgctl.pricing.lines import Period, dollars, total
 from imgctl.units import count_of, counts_of
 
@@ -22,24 +23,28 @@ class AuditCost:
     gets: int
     amount: Decimal | None
     card: str = ""
+    bill: Billing = Billing.NONE
 
     @property
     def brief(self) -> str:
         """One line for users."""
         requests = counts_of({"LIST": self.lists, "HEAD": self.heads, "GET": self.gets}, none="no requests")
-        return requests if self.amount is None else f"{requests} = {dollars(self.amount)} ({self.card})"
+        if self.amount is None:
+            return requests
+        return f"{requests} = {caveat(self.card.partition(',')[0], self.bill)}{dollars(self.amount)} ({self.card})"
 
 
 def cost_of(tally: Tally, settings: Settings) -> AuditCost:
     """Price the requests so far; HEADs of variants and unarchived originals are priced as STANDARD."""
-    if billing(settings.store.url, "") is Billing.NONE:
+    bill = billing(settings.store.url, settings.store.endpoint(os.environ))
+    if bill is Billing.NONE:
         return AuditCost(lists=0, heads=0, gets=0, amount=None)
     card = card_in_force(settings)
     counts = ((Operation.LIST, tally.lists), (Operation.HEAD, tally.heads), (Operation.GET, tally.gets))
     lines = tuple(request_cost(card, StorageClass.STANDARD, what, count) for what, count in counts)
     amount = total(lines, Period.ONE_OFF)
     name = f"{card.name}, {card.as_of}"
-    return AuditCost(lists=tally.lists, heads=tally.heads, gets=tally.gets, amount=amount, card=name)
+    return AuditCost(lists=tally.lists, heads=tally.heads, gets=tally.gets, amount=amount, card=name, bill=bill)
 
 
 def look_price(images: int, settings: Settings, *, endpoint_url: str) -> str:
@@ -49,8 +54,8 @@ def look_price(images: int, settings: Settings, *, endpoint_url: str) -> str:
         return ""
     card, count = card_in_force(settings), images * (1 + len(Variant))
     amount = dollars(request_cost(card, StorageClass.STANDARD, Operation.GET, count).amount)
-    whose = "" if bill is not Billing.OTHER else "price unknown for this endpoint; AWS would charge "
+    price = f"{caveat(card.name, bill)}{amount} for GET requests ({card.name}, {card.as_of})"
     return (
-        f"--look {images} reads up to {count_of(count, 'blob')}: {whose}{amount} for GET requests ({card.name}, {card.as_of}), "
-        "plus a price per GB for originals in STANDARD_IA or GLACIER_IR, and for transfer out of the region"
+        f"--look {images} reads up to {count_of(count, 'blob')}: {price}, plus a price per GB for originals in "
+        "STANDARD_IA or GLACIER_IR, and for transfer out of the region"
     )
