@@ -22,6 +22,7 @@ from imgctl.cli.watched import Result, operation_of, watched
 from imgctl.config.load import load_settings
 from imgctl.config.settings import Settings
 from imgctl.errors import ExitCode, UsageError
+from imgctl.run import service
 from imgctl.run.progress import Progress, aside, printable
 from imgctl.run.stop import Stop
 from imgctl.users import Users
@@ -135,6 +136,11 @@ class Running:
         self.session.data(record)
         if line:
             self.say(line, always=failed)
+
+    def ready(self) -> None:
+        """Notify the service manager that the service is ready, and later that it stops."""
+        self.stop.requested.wake(service.stopping)
+        service.ready()
 
     def count(self, fate: str, *, size: int = 0, seconds: float = 0.0) -> None:
         """Count an item in the metrics only."""

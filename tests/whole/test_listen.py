@@ -25,6 +25,7 @@ from tests.soak import rounds
 from tests.whole.conftest import photo
 from tests.whole.deployment import USER, Deployment, Run, kill_when
 from tests.whole.test_records import faults_of
+from tests.whole.test_service import assert_notifies
 
 INBOX = "inbox/"
 OTHER = UUID("0190b2b4-0000-7000-8000-000000000002")
@@ -55,6 +56,10 @@ def contents(deployment: Deployment) -> list[tuple[UUID, bytes]]:
     """The owner and the original of every row, read from the store."""
     store = deployment.open_store()
     return sorted((image.user_id, store.get(image.original_key or "")) for image in deployment.images())
+
+
+def test_a_listener_notifies_systemd_that_it_is_ready_alive_and_stopping(listening: Deployment) -> None:
+    assert_notifies(listening, "listen")
 
 
 def test_objects_of_the_inbox_become_rows_by_the_events_of_the_bucket(

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import pytest
 
-from tests.whole.deployment import FOREVER, Deployment
+from tests.whole.deployment import FOREVER, USER, Deployment
 
 
 def watch(seconds: float) -> None:
@@ -17,19 +17,27 @@ def watch(seconds: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code"),
-    [(("work",), 0), (("serve", "--port", "0"), 0), (("serve", "--port", "0", "--processes", "2"), 0)],
-    ids=["work", "serve", "serve with processes"],
+    "arguments",
+    [
+        ("work",),
+        ("serve", "--port", "0"),
+        ("serve", "--port", "0", "--processes", "2"),
+        ("watch", ".", "--user", str(USER)),
+    ],
+    ids=["work", "serve", "serve with processes", "watch"],
 )
-def test_service_notifies_that_it_is_ready_alive_and_stopping(
-    embedded: Deployment, arguments: tuple[str, ...], code: int
-) -> None:
-    assert embedded.run("init").code == 0
+def test_service_notifies_that_it_is_ready_alive_and_stopping(embedded: Deployment, arguments: tuple[str, ...]) -> None:
+    assert_notifies(embedded, *arguments)
+
+
+def assert_notifies(deployment: Deployment, *arguments: str) -> None:
+    """Run a service until it was alive twice; it has to notify systemd of each state, and to end with 0."""
+    assert deployment.run("init").code == 0
     address = f"\0imgctl-{uuid4()}"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(address)
         manager.settimeout(FOREVER)
-        service = embedded.in_environment(NOTIFY_SOCKET=address.replace("\0", "@"))
+        service = deployment.in_environment(NOTIFY_SOCKET=address.replace("\0", "@"))
         service = service.with_settings(WORK_POLL="100ms")
         run = service.start(*arguments, before=partial(watch, 0.3))
         received: list[bytes] = []
@@ -39,7 +47,7 @@ def test_service_notifies_that_it_is_ready_alive_and_stopping(
         os.kill(run.process.pid or 0, signal.SIGTERM)
         while b"STOPPING=1" not in received:
             received.append(manager.recv(100))
-        assert run.wait().code == code
+        assert run.wait().code == 0
 
 
 def test_socket_without_a_reader_ends_nothing(embedded: Deployment) -> None:

@@ -17,7 +17,6 @@ from imgctl.ops.tally import Tally
 from imgctl.ops.work.order import Fate, ImageOutcome
 from imgctl.ops.work.processing import expected, work_here
 from imgctl.pricing.estimate import Billing
-from imgctl.run import service
 from imgctl.run.metrics import OF_THE_CATALOG
 from imgctl.store.catalog.claims import awaiting_restore, backlog
 from imgctl.units import count_of, counts_of
@@ -59,8 +58,7 @@ def command(session: Session, args: Args) -> ExitCode:
     ):
         if (meter := session.result.meter) is not None:
             meter.watch(OF_THE_CATALOG, partial(backlog_now, parts.catalog))
-        run.stop.requested.wake(service.stopping)
-        service.ready()
+        run.ready()
         limit = args.limit
         say_price(run, terms, puts=len(Variant))
         total = expected(parts, limit=limit) if args.drain else limit

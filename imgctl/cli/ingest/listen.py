@@ -76,6 +76,7 @@ def command(session: Session, args: Args) -> ExitCode:
     ):
         try:
             with listening(parts, queue, order, counts=counts, stop=run.stop, drain=args.drain) as outcomes:
+                run.ready()
                 for outcome in outcomes:
                     tally.add(outcome)
                     reports.add(outcome)

@@ -72,6 +72,7 @@ def command(session: Session, args: Args) -> ExitCode:
         ) as outcomes,
         Reports(args.report, args.failed_out) as reports,
     ):
+        run.ready()
         for outcome in outcomes:
             tally.add(outcome)
             reports.add(outcome)

@@ -24,7 +24,7 @@ from imgctl.ops.ingest.outcome import Fate, FileOutcome, Reason
 from imgctl.ops.ingest.puts import BucketCheck, Putters
 from imgctl.ops.ingest.readers import Read, Readers
 from imgctl.ops.retry import StopSignal, retry
-from imgctl.run import trace
+from imgctl.run import service, trace
 from imgctl.run.limits import Idleness, cores
 from imgctl.run.window import ByteBudget
 from imgctl.store.blobs.base import BlobStore
@@ -124,6 +124,7 @@ class Ingest(Generic[S]):
         """
         try:
             while self._is_reading() or not self._handover.is_empty() or self._in_flight:
+                service.alive()
                 yield from self._gather()
                 if self._handover.error or self._left == 0 or self._stop.is_set():
                     self._readers.stop()
