@@ -9,6 +9,7 @@ from pathlib import Path
 from sqlite3 import Connection as SqliteConnection
 from sqlite3 import OperationalError as SqliteError
 from typing import TYPE_CHECKING
+from urllib.parse import quote, quote_plus
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
@@ -249,6 +250,11 @@ def _begin_sqlite(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
 
+# Parameters of a Postgres URL that hold passwords (libpq, 34.1.2).
+_SECRETS = ("password", "sslpassword")
+_LONG_SECRET = 8
+
+
 def _place(url: URL) -> str:
     """The URL for display: without the password, and with only `host` of its query, which may also contain one."""
     shown = {name: value for name, value in url.query.items() if name == "host"}
@@ -270,8 +276,22 @@ def _explained(error: SQLAlchemyError, url: URL) -> CatalogError:
 def _reason(error: SQLAlchemyError, url: URL) -> str:
     cause = error.orig if isinstance(error, DBAPIError) else error
     lines = [line.strip() for line in str(cause).splitlines() if line.strip()]
-    text = lines[0] if lines else type(cause).__name__
-    return text.replace(url.password, "***") if url.password else text
+    return without_passwords(lines[0] if lines else type(cause).__name__, url)
+
+
+def without_passwords(text: str, url: URL) -> str:
+    """Return a message with the URL's passwords masked: where one is expected, and a long one anywhere.
+
+    A short one is part of other words, and so is one that is also the name of the user, the host or the database.
+    """
+    given = [url.password or "", *(one for name in _SECRETS for one in url.normalized_query.get(name, ()))]
+    names = [one for one in (url.username, url.host, url.database, "password") if one]
+    for secret in filter(None, given):
+        forms = "|".join(re.escape(one) for one in (secret, quote(secret, safe=""), quote_plus(secret)))
+        text = re.sub(rf"(?<=:)(?:{forms})(?=@)|(?<=password=)(?:{forms})|(?<=password=['\"])(?:{forms})", "***", text)
+        if len(secret) >= _LONG_SECRET and not any(secret in one for one in names):
+            text = re.sub(rf"\b(?:{forms})\b" if secret.isalpha() else forms, "***", text)
+    return text
 
 
 def _meaning(error: SQLAlchemyError, reason: str) -> tuple[type[CatalogError], str]:

@@ -7,10 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from sqlalchemy import make_url, text
+from sqlalchemy import URL, make_url, text
 
 from imgctl.errors import CatalogError, CatalogUnavailable, ConfigError, SchemaNotCurrent
-from imgctl.store.catalog.engine import Catalog, open_catalog
+from imgctl.store.catalog.engine import Catalog, open_catalog, without_passwords
 from imgctl.store.catalog.reservations import promise
 from tests.store.catalog.rows import counts, new_image, walk
 
@@ -44,6 +44,33 @@ def test_a_password_with_an_unescaped_at_sign_is_rejected_and_not_shown() -> Non
 
     assert "write %40" in raised.value.line
     assert "s3cr3t" not in raised.value.line
+
+
+@pytest.mark.parametrize(
+    ("password", "message", "shown"),
+    [
+        ("a", 'database "archive" has a bad name', 'database "archive" has a bad name'),
+        ("in", "invalid integer value in a parameter", "invalid integer value in a parameter"),
+        ("postgres", 'password authentication failed for user "postgres"', None),
+        ("photos", 'database "photos" does not exist', None),
+        ("a", "cannot parse postgresql://me:a@db/photos", "cannot parse postgresql://me:***@db/photos"),
+        ("p@s", "cannot parse postgresql://me:p%40s@db/photos", "cannot parse postgresql://me:***@db/photos"),
+        ("a", "bad option: host=db password=a user=me", "bad option: host=db password=*** user=me"),
+        ("a b", "bad option: password='a b'", "bad option: password='***'"),
+        ("password", 'password authentication failed for user "me"', None),
+        ("parameter", "unknown parameters, and a parameter", "unknown parameters, and a ***"),
+        ("correct horse", "unexpected text: correct horse", "unexpected text: ***"),
+        ("postgres", "cannot parse //postgres:postgres@db", "cannot parse //postgres:***@db"),
+    ],
+)
+def test_a_password_is_masked_where_it_stands_and_words_stay_whole(
+    password: str, message: str, shown: str | None
+) -> None:
+    for url in (
+        URL.create("postgresql+psycopg", "postgres", password, "db", database="photos"),
+        URL.create("postgresql+psycopg", "postgres", None, "db", database="photos", query={"password": password}),
+    ):
+        assert without_passwords(message, url) == (message if shown is None else shown)
 
 
 def test_a_closed_port_is_unavailable_and_the_password_is_not_shown(closed_port: int) -> None:
