@@ -17,7 +17,7 @@ Exit codes:
   2  usage or configuration
   3  partly done (some items failed)
   4  audit or verify found something
-  5  schema not current (imgctl init)
+  5  no catalog, or schema not current (imgctl init)
   130  interrupted
   141  the reader of its output exited (| head)"""
 

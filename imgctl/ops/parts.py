@@ -1,7 +1,7 @@
 """The two parts that every command works on, opened from the settings: the catalog and the store."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 
 from imgctl.config.settings import Settings
@@ -28,32 +28,31 @@ class Parts:
 
 
 @contextmanager
-def open_parts(settings: Settings, *, connections: int = 4) -> Iterator[Parts]:
-    """Open both; an empty database gets its tables, one of another version raises SchemaNotCurrent.
+def open_parts(settings: Settings, *, connections: int = 4, create: bool = False) -> Iterator[Parts]:
+    """Open both; see `open_current`.
 
     A caller with many threads keeps more `connections` open: opening one costs more than a query.
     """
     from imgctl.store.blobs.open import open_store
 
     store = open_store(settings.store)
-    catalog = open_current(settings.catalog.url, connections=connections)
-    try:
+    with closing(open_current(settings.catalog.url, connections=connections, create=create)) as catalog:
         collect_from_here()
         yield Parts(settings=settings, catalog=catalog, store=store)
-    finally:
-        catalog.close()
 
 
-def open_current(url: str, *, connections: int = 4) -> Catalog:
-    """Open a catalog; an empty database gets its tables, one of another version raises SchemaNotCurrent."""
+def open_current(url: str, *, connections: int = 4, create: bool = False) -> Catalog:
+    """Open a catalog; SchemaNotCurrent if it does not exist or its tables are of another version.
+
+    With `create`, for commands that may begin an archive, a catalog that does not exist is made. All others would make an
+    empty one at a mistyped URL and report that there are no images.
+    """
     from imgctl.store.catalog.engine import open_catalog
-    from imgctl.store.catalog.upgrade import ABSENT, check_current, state
+    from imgctl.store.catalog.upgrade import ABSENT, check_current, found, upgrade
 
     catalog = open_catalog(url, connections=connections)
     try:
-        if state(catalog) == ABSENT:
-            from imgctl.store.catalog.upgrade import upgrade
-
+        if create and found(catalog).revision == ABSENT:
             upgrade(catalog)
         check_current(catalog)
         begin_current(catalog)
@@ -65,14 +64,7 @@ def open_current(url: str, *, connections: int = 4) -> Catalog:
 
 @contextmanager
 def catalog_of(settings: Settings) -> Iterator[Catalog]:
-    """Open the catalog alone, for bills, which need no store; SchemaNotCurrent for missing or outdated tables."""
-    from imgctl.store.catalog.engine import open_catalog
-    from imgctl.store.catalog.upgrade import check_current
-
-    catalog = open_catalog(settings.catalog.url)
-    try:
-        check_current(catalog)
+    """Open the catalog alone, for bills, which need no store; see `open_current`."""
+    with closing(open_current(settings.catalog.url)) as catalog:
         collect_from_here()
         yield catalog
-    finally:
-        catalog.close()

@@ -26,7 +26,7 @@ CASES = (
     Case(line=("init",), stage="fresh"),
     Case(line=("doctor",)),
     Case(line=("upload", "photos", "--user", OWNER), stage="fresh", unit="file"),
-    Case(line=("upload", "photos", "--user", OWNER, "--dry-run"), stage="fresh", unit="file"),
+    Case(line=("upload", "photos", "--user", OWNER, "--dry-run"), stage="uploaded", unit="file"),
     Case(line=("upload", "photos"), stage="fresh"),
     Case(line=("verify", "photos", "--user", OWNER), unit="file"),
     Case(line=("insert", "manifest.csv", "--yes", "--user", OWNER), stage="fresh"),

@@ -76,7 +76,7 @@ def settings_for(catalog_url: str, store: StoreSettings, **serve: object) -> Set
 def served(settings: Settings) -> Iterator[Served]:
     """A server that runs during the block, and ends as on a first signal."""
     stop, addresses = Stop(), SimpleQueue[str]()
-    with open_parts(serving(settings)) as parts:
+    with open_parts(serving(settings), create=True) as parts:
         thread = threading.Thread(
             target=serve, args=(parts,), kwargs={"stop": stop, "endpoint_url": "", "ready": addresses.put}, daemon=True
         )

@@ -9,13 +9,22 @@ import pytest
 from PIL import Image
 
 from imgctl.config.places import StoreSettings
+from tests.parts.postgres import sqlite_catalog
 from tests.parts.seaweed import S3Server
 from tests.whole.deployment import Deployment
 
 
 @pytest.fixture
 def embedded(tmp_path: Path) -> Deployment:
-    """SQLite and a directory: imgctl's defaults."""
+    """SQLite with the catalog's tables and a directory: imgctl's defaults."""
+    found = embedded_in(tmp_path / "run")
+    sqlite_catalog(found.directory)
+    return found
+
+
+@pytest.fixture
+def new_embedded(tmp_path: Path) -> Deployment:
+    """The same without tables, as before the first command."""
     return embedded_in(tmp_path / "run")
 
 
@@ -52,7 +61,7 @@ def deployment(request: pytest.FixtureRequest) -> Deployment:
     return found
 
 
-@pytest.fixture(params=["embedded", "new_servers"])
+@pytest.fixture(params=["new_embedded", "new_servers"])
 def new_deployment(request: pytest.FixtureRequest) -> Deployment:
     """Each of the two kinds, without tables."""
     found = request.getfixturevalue(request.param)

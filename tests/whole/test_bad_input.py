@@ -10,6 +10,7 @@ import pytest
 
 from imgctl.config.places import StoreSettings
 from imgctl.model import Status
+from tests.parts.postgres import sqlite_catalog
 from tests.parts.seaweed import S3Server
 from tests.whole.conftest import photo, place_of
 from tests.whole.deployment import USER, Deployment, Result
@@ -115,6 +116,8 @@ def test_a_closed_or_full_standard_stream_leaves_the_exit_code(
     environ = {
         name: value for name, value in os.environ.items() if not name.startswith(("IMGCTL_", "PYTHONUNBUFFERED"))
     }
+    (tmp_path / "imgctl-data").mkdir()
+    sqlite_catalog(tmp_path / "imgctl-data")
     command = f'"{sys.executable}" -m imgctl {arguments} {redirection}'
 
     done = subprocess.run(command, shell=True, cwd=tmp_path, env=environ, stdout=subprocess.PIPE, check=False)

@@ -79,6 +79,6 @@ def test_catalog_that_does_not_answer_is_no_error(filled: Deployment) -> None:
     assert completed(gone, "bash", "show", "01") == set()
 
 
-def test_completion_makes_no_catalog(embedded: Deployment) -> None:
-    assert completed(embedded, "bash", "show", "01") == set()
-    assert not (embedded.directory / "catalog.db").exists()
+def test_completion_makes_no_catalog(new_embedded: Deployment) -> None:
+    assert completed(new_embedded, "bash", "show", "01") == set()
+    assert not (new_embedded.directory / "catalog.db").exists()

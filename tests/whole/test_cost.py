@@ -155,8 +155,8 @@ def test_a_wrong_card_is_named_with_its_place(embedded: Deployment) -> None:
     assert is_one_line(result.err)
 
 
-def test_a_catalog_without_tables_is_reported(embedded: Deployment) -> None:
-    result = embedded.run("cost", "actual")
+def test_a_catalog_without_tables_is_reported(new_embedded: Deployment) -> None:
+    result = new_embedded.run("cost", "actual")
 
     assert result.code == 5
     assert is_one_line(result.err)

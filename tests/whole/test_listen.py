@@ -18,6 +18,7 @@ from imgctl.model import Status, Variant
 from imgctl.ops.parts import open_parts
 from imgctl.ops.receive import Announced, grant
 from imgctl.store.blobs.base import SignedPut
+from tests.parts.postgres import sqlite_catalog
 from tests.parts.proxy import Fault, fault_proxy
 from tests.parts.queues import Queues, event
 from tests.parts.seaweed import S3Server
@@ -38,7 +39,7 @@ def listening(tmp_path: Path, moto_s3: S3Server, queues: Queues) -> Deployment:
     place.mkdir()
     deployment = Deployment(
         directory=place,
-        catalog_url=f"sqlite:///{place}/catalog.db",
+        catalog_url=sqlite_catalog(place),
         store=moto_s3.settings(moto_s3.new_bucket(), timeout=4.0),
     )
     return deployment.with_settings(LISTEN_SQS=queues.url, LISTEN_INBOX=INBOX, LISTEN_USER_FROM="{user}/**")

@@ -59,15 +59,15 @@ def test_release_that_the_schema_no_longer_admits_stops(newer: Deployment) -> No
     assert "upgrade this imgctl" in checked.out
 
 
-def test_check_names_what_is_missing_and_applies_nothing(embedded: Deployment) -> None:
-    catalog = open_catalog(embedded.catalog_url)
+def test_check_names_what_is_missing_and_applies_nothing(new_embedded: Deployment) -> None:
+    catalog = open_catalog(new_embedded.catalog_url)
     upgrade(catalog, to="0003")
     catalog.close()
 
-    checked = [embedded.run("init", "--check", "--json") for _ in range(2)][-1]
+    checked = [new_embedded.run("init", "--check", "--json") for _ in range(2)][-1]
 
     assert checked.code == 5
     assert next(one["revision"] for one in checked.of("migration")) == "0004"
     assert (checked.summary["schema"], checked.summary["wanted"]) == ("0003", HEAD)
-    assert embedded.run("init").code == 0
-    assert embedded.run("init", "--check").code == 0
+    assert new_embedded.run("init").code == 0
+    assert new_embedded.run("init", "--check").code == 0

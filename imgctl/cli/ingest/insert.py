@@ -56,7 +56,7 @@ def command(session: Session, args: Args) -> ExitCode:
     source = Manifest(file=args.manifest, store_url=store.url, own_prefixes=prefixes, users=session.users)
     counted = FileTally()
     with (
-        open_parts(settings) as parts,
+        open_parts(settings, create=not args.dry_run) as parts,
         running(session, unit="blobs", max_seconds=args.max_duration) as run,
         Reports(args.report, None, inputs=[args.manifest]) as reports,
         closing(Recogniser(settings.work, leave_out=args.leave_out)) as recogniser,

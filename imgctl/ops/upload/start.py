@@ -59,7 +59,9 @@ def uploading(
     with closing(Sources(settings, follow_links=selection.follow_links)) as sources:
         files = chosen(replace(selection, leave_out=own_directories(settings.store)), sources)
         readers, chunk = sources.reading(readers=0, chunk=LOCAL_CHUNK)
-        how = Taking(order=order, readers=readers, chunk=chunk, journal=journal, report=report)
+        how = Taking(
+            order=order, readers=readers, chunk=chunk, journal=journal, report=report, create=not order.dry_run
+        )
         with taking(settings, files, how, store=store, stop=stop) as outcomes:
             yield outcomes
 
@@ -68,7 +70,7 @@ def uploading(
 class Taking:
     """How files are ingested: readers (0: adaptive), files per chunk, the journal file, the callback for its errors.
 
-    `catalog` is an open catalog to use instead of that in the settings.
+    `catalog` is an open catalog to use instead of that in the settings; with `create` that one is made if it is missing.
     """
 
     order: UploadOrder
@@ -77,6 +79,7 @@ class Taking:
     journal: Path | None = None
     report: Callable[[str], None] = log.warning
     catalog: "Catalog | None" = None
+    create: bool = False
 
 
 @contextmanager
@@ -120,7 +123,7 @@ def taking(
         if (catalog := how.catalog) is None:
             from imgctl.ops.parts import open_current
 
-            catalog = stack.enter_context(closing(open_current(settings.catalog.url)))
+            catalog = stack.enter_context(closing(open_current(settings.catalog.url, create=how.create)))
         collect_from_here()
         opened.set_result(catalog)
         yield stack.enter_context(closing(ingest.outcomes(catalog)))

@@ -11,7 +11,7 @@ from sqlite3 import OperationalError as SqliteError
 from typing import TYPE_CHECKING
 from urllib.parse import quote, quote_plus
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy import URL, Connection, Dialect, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import ConnectionPoolEntry
@@ -29,8 +29,11 @@ _URL_HINT = "write sqlite:///PATH or postgresql+psycopg://USER@HOST/DATABASE"
 _CONNECTING = {"connect_timeout": "10", "application_name": "imgctl"}
 _BUSY_SECONDS = 30
 _POOL_SIZE = 4
+# That of the files which SQLite makes itself.
+_FILE_MODE = 0o644
 _WRITES = "imgctl_writes"
 _AGAIN = "run the same command later: it continues where this one stopped"
+NO_CATALOG_HINT = "imgctl init, or correct [catalog] url"
 
 
 def _repeated(setting: str) -> str:
@@ -40,7 +43,7 @@ def _repeated(setting: str) -> str:
 
 # SQLSTATE, or its class (PostgreSQL 18, Appendix A). Failures to connect carry no code, only a text.
 _STATES: dict[str, tuple[type[CatalogError], str]] = {
-    "42P01": (SchemaNotCurrent, "imgctl init"),
+    "42P01": (SchemaNotCurrent, NO_CATALOG_HINT),
     "42703": (SchemaNotCurrent, "imgctl init"),
     "42501": (CatalogError, "GRANT this user its rights on the tables, or use another one"),
     "3F000": (
@@ -70,7 +73,8 @@ _DEFINITIONS = (
     "run imgctl init as the tables' owner with CREATE on the schema, or give a DBA the output of imgctl init --sql",
 )
 _TEXTS: tuple[tuple[str, type[CatalogError], str], ...] = (
-    (r"no such (table|column)", SchemaNotCurrent, "imgctl init"),
+    (r"no such table", SchemaNotCurrent, NO_CATALOG_HINT),
+    (r"no such column", SchemaNotCurrent, "imgctl init"),
     (r"database \S+ does not exist", CatalogError, "createdb, or correct the name in catalog.url"),
     (
         r"invalid (connection option|port|\S+ value|\w+ value)|value for \w+:|definition of service|support SSL|certificate",
@@ -133,6 +137,19 @@ class Catalog:
     def close(self) -> None:
         """Close every connection."""
         self.engine.dispose()
+
+    def make_file(self) -> None:
+        """Make the file of a SQLite catalog and its directory, where they are missing; does nothing on Postgres."""
+        if self.dialect != SQLITE:
+            return
+        file = Path(self.url.database or "")
+        making = file.parent
+        try:
+            making.mkdir(parents=True, exist_ok=True)
+            making = file
+            file.touch(mode=_FILE_MODE)
+        except OSError as error:
+            raise CatalogError(f"catalog {self.place}: cannot make {making}: {error.strerror}") from error
 
     @contextmanager
     def _explaining(self) -> Iterator[None]:
@@ -214,19 +231,26 @@ def _check_encoding(where: str, connection: "PostgresConnection", _entry: Connec
 
 
 def _sqlite(url: URL, connections: int) -> Engine:
-    directory = Path(url.database or "").parent
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise CatalogError(f"catalog {_place(url)}: cannot make {directory}: {error.strerror}") from error
     # isolation_level=None: sqlite3 would begin transactions itself, and too late.
     arguments: dict[str, float | None] = {"isolation_level": None}
     if "timeout" not in url.query:
         arguments["timeout"] = _BUSY_SECONDS
     engine = create_engine(url, connect_args=arguments, pool_size=connections, max_overflow=connections)
+    event.listen(engine, "do_connect", partial(_existing_file, _place(url)))
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
+
+
+def _existing_file(
+    where: str, _dialect: Dialect, _entry: ConnectionPoolEntry, arguments: list[str], options: dict[str, object]
+) -> None:
+    """Open a file only if it exists, else raise SchemaNotCurrent: by default SQLite makes an empty one at a mistyped path."""
+    file = Path(arguments[0])
+    if _is_missing(file):
+        raise SchemaNotCurrent(f"catalog {where} does not exist", hint=NO_CATALOG_HINT)
+    arguments[0] = f"{file.as_uri()}?mode=rw"
+    options["uri"] = True
 
 
 def _prepare_sqlite(connection: SqliteConnection, _entry: ConnectionPoolEntry) -> None:
@@ -312,6 +336,16 @@ def _meaning(error: SQLAlchemyError, reason: str) -> tuple[type[CatalogError], s
     if not state and re.search(r"connect|server closed|timeout|resolve|terminat", reason, re.IGNORECASE):
         return CatalogUnavailable, "is the database running, and is catalog.url right? " + _AGAIN
     return CatalogError, ""
+
+
+def _is_missing(file: Path) -> bool:
+    try:
+        file.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def _obstacle(file: Path) -> str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Connection, func, select, text
 
 from imgctl.errors import ConfigError, SchemaNotCurrent
-from imgctl.store.catalog.engine import Catalog, dialect_of
+from imgctl.store.catalog.engine import NO_CATALOG_HINT, Catalog, dialect_of
 from imgctl.store.catalog.schema import POSTGRES, SQLITE
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 HEAD = "0008"
 """The newest migration."""
 ABSENT = ""
-CURRENT = "current"
 
 # Any number that no other program uses as a lock: "imgctl" in ASCII.
 _LOCK = int.from_bytes(b"imgctl")
@@ -62,26 +61,34 @@ def found(catalog: Catalog) -> Found:
     return Found(revision=revision, oldest_program=str(row.get("oldest_program") or revision))
 
 
-def state(catalog: Catalog) -> str:
-    """Return `current`, ABSENT (empty) if no migration ever ran, or the revision found."""
-    there = found(catalog)
-    return CURRENT if there.is_current else there.revision
-
-
 def check_current(catalog: Catalog) -> None:
     """Raise SchemaNotCurrent unless this program may use the schema."""
     there = found(catalog)
     if there.is_current:
         return
-    what = "has no tables yet" if there.revision == ABSENT else f"has schema {there.revision}"
+    if there.revision == ABSENT:
+        raise _no_tables(catalog)
     hint = "a newer imgctl made it; upgrade this one" if there.is_newer else "imgctl init"
-    raise SchemaNotCurrent(f"catalog {catalog.place} {what}, this imgctl requires {HEAD}", hint=hint)
+    what = f"has schema {there.revision}, this imgctl requires {HEAD}"
+    raise SchemaNotCurrent(f"catalog {catalog.place} {what}", hint=hint)
+
+
+def _no_tables(catalog: Catalog) -> SchemaNotCurrent:
+    where = ""
+    try:
+        with catalog.read() as connection:
+            if catalog.dialect == POSTGRES:
+                where = f" in its search_path {connection.execute(text('SHOW search_path')).scalar_one()}"
+    except SchemaNotCurrent as error:
+        # The file does not exist.
+        return error
+    return SchemaNotCurrent(f"catalog {catalog.place} has no tables{where}", hint=NO_CATALOG_HINT)
 
 
 def upgrade(catalog: Catalog, *, to: str = "head") -> list[str]:
     """Upgrade the tables to the newest (or the given) revision, one at a time; returns the applied ones, oldest first.
 
-    After a kill the next call continues. Of two concurrent upgrades the second waits, and then has nothing to do.
+    The only function that creates a catalog: everything else opens an existing one. After a kill the next call continues. Of two concurrent upgrades the second waits, and then has nothing to do.
     A newer schema that supports this program is left unchanged; SchemaNotCurrent for one that does not.
     """
     from alembic import command
@@ -92,6 +99,8 @@ def upgrade(catalog: Catalog, *, to: str = "head") -> list[str]:
     if there.is_newer or there.revision == HEAD:
         # No lock and no second connection, which a read-only user or a connection limit may not allow.
         return []
+    if there.revision == ABSENT:
+        catalog.make_file()
     applied: list[str] = []
 
     def on_version_apply(step: object) -> None:

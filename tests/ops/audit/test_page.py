@@ -30,7 +30,9 @@ ROWS = "document.querySelectorAll('#rows tr').length"
 def archive(tmp_path: Path) -> Iterator[Archive]:
     (tmp_path / "blobs").mkdir()
     catalog = CatalogSettings(url=f"sqlite:///{tmp_path}/catalog.db")
-    with open_parts(Settings(catalog=catalog, store=StoreSettings(url=f"file://{tmp_path}/blobs"))) as parts:
+    with open_parts(
+        Settings(catalog=catalog, store=StoreSettings(url=f"file://{tmp_path}/blobs")), create=True
+    ) as parts:
         yield Archive(parts=parts)
 
 

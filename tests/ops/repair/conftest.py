@@ -143,7 +143,7 @@ def archive(tmp_path: Path) -> Iterator[Archive]:
         catalog=CatalogSettings(url=f"sqlite:///{tmp_path}/catalog.db"),
         store=StoreSettings(url=f"file://{tmp_path}/blobs"),
     )
-    with open_parts(settings) as parts:
+    with open_parts(settings, create=True) as parts:
         yield Archive(parts=parts)
 
 

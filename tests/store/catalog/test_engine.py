@@ -137,11 +137,12 @@ def test_a_broken_connection_is_detected_and_replaced(postgres_url: str) -> None
 
 def test_the_hint_for_missing_tables_is_init(empty_catalog_url: str) -> None:
     catalog = open_catalog(empty_catalog_url)
+    catalog.make_file()
 
     with pytest.raises(SchemaNotCurrent, match="images") as raised, catalog.read() as connection:
         counts(connection)
 
-    assert raised.value.hint == "imgctl init"
+    assert raised.value.hint == "imgctl init, or correct [catalog] url"
     catalog.close()
 
 
@@ -164,6 +165,7 @@ def test_a_read_transaction_leaves_nothing_behind(catalog: Catalog) -> None:
 
 def test_sqlite_makes_its_directory_and_is_durable(tmp_path: Path) -> None:
     catalog = open_catalog(f"sqlite:///{tmp_path}/a/b/catalog.db")
+    catalog.make_file()
 
     with catalog.read() as connection:
         assert connection.execute(text("PRAGMA journal_mode")).scalar_one() == "wal"
@@ -174,6 +176,7 @@ def test_sqlite_makes_its_directory_and_is_durable(tmp_path: Path) -> None:
 
 def test_sqlite_that_is_locked_for_long_is_unavailable(tmp_path: Path) -> None:
     catalog = open_catalog(f"sqlite:///{tmp_path}/catalog.db?timeout=0")
+    catalog.make_file()
     with catalog.write():
         other = open_catalog(f"sqlite:///{tmp_path}/catalog.db?timeout=0")
         with pytest.raises(CatalogUnavailable, match="locked"), other.write():
@@ -185,6 +188,7 @@ def test_sqlite_that_is_locked_for_long_is_unavailable(tmp_path: Path) -> None:
 
 def test_sqlite_writers_wait_for_each_other(tmp_path: Path) -> None:
     catalog = open_catalog(f"sqlite:///{tmp_path}/catalog.db")
+    catalog.make_file()
     with catalog.write() as connection:
         connection.execute(text("CREATE TABLE counter (n INTEGER)"))
         connection.execute(text("INSERT INTO counter VALUES (0)"))
@@ -239,6 +243,7 @@ def test_parameters_that_sqlite_would_ignore_are_rejected(tmp_path: Path, rest: 
 
 def test_a_file_name_of_invalid_utf_8_can_be_shown(tmp_path: Path) -> None:
     catalog = open_catalog(f"sqlite:///{tmp_path}/a\udcff.db")
+    catalog.make_file()
 
     with catalog.read() as connection:
         connection.execute(text("SELECT 1"))
@@ -280,6 +285,7 @@ def test_the_hint_names_the_setting_of_the_administrator(postgres_url: str, sett
 
 def test_words_in_a_value_are_not_taken_for_the_error(tmp_path: Path) -> None:
     catalog = open_catalog(f"sqlite:///{tmp_path}/catalog.db")
+    catalog.make_file()
 
     with pytest.raises(CatalogError) as raised, catalog.write() as connection:
         connection.execute(text("CREATE TABLE one (c TEXT CHECK (c = ''))"))
@@ -289,15 +295,30 @@ def test_words_in_a_value_are_not_taken_for_the_error(tmp_path: Path) -> None:
     catalog.close()
 
 
-def test_a_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize("path", ["file/catalog.db", f"{'x' * 300}.db"])
+def test_a_file_or_directory_that_cannot_be_made_is_named(tmp_path: Path, path: str) -> None:
     (tmp_path / "file").touch()
+    catalog = open_catalog(f"sqlite:///{tmp_path}/{path}")
 
-    with pytest.raises(CatalogError, match="cannot make"):
-        open_catalog(f"sqlite:///{tmp_path}/file/catalog.db")
+    with pytest.raises(CatalogError, match=r"cannot make .*/(file|x+)"):
+        catalog.make_file()
+    catalog.close()
+
+
+@pytest.mark.parametrize("name", ["a%3Fb#c d.db", "süß.db", "100%25.db"])
+def test_a_path_with_characters_of_urls_is_opened_where_it_is_made(tmp_path: Path, name: str) -> None:
+    catalog = open_catalog(f"sqlite:///{tmp_path}/{name}")
+    catalog.make_file()
+    with catalog.write() as connection:
+        connection.execute(text("CREATE TABLE one (c TEXT)"))
+
+    assert (tmp_path / (catalog.url.database or "").rpartition("/")[2]).stat().st_size > 0
+    catalog.close()
 
 
 def test_a_full_sqlite_is_reported(tmp_path: Path) -> None:
     catalog = open_catalog(f"sqlite:///{tmp_path}/catalog.db")
+    catalog.make_file()
     with pytest.raises(CatalogError, match="full") as raised, catalog.write() as connection:
         connection.execute(text("CREATE TABLE big (b BLOB)"))
         connection.execute(text("PRAGMA max_page_count = 10"))

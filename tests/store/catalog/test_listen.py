@@ -11,7 +11,7 @@ from imgctl.store.catalog.claims import claim
 from imgctl.store.catalog.engine import Catalog, open_catalog
 from imgctl.store.catalog.listen import has_pooler
 from imgctl.store.catalog.results import finish
-from imgctl.store.catalog.upgrade import CURRENT, state, upgrade
+from imgctl.store.catalog.upgrade import HEAD, found, upgrade
 from tests.store.catalog.rows import finished, queued
 
 IMAGES, WORKERS = 60, 4
@@ -62,10 +62,10 @@ def test_concurrent_upgrades_of_an_empty_database_all_succeed(pooled_url: str) -
     def start(_number: int) -> str:
         with closing(open_catalog(pooled_url)) as catalog:
             upgrade(catalog)
-            return state(catalog)
+            return found(catalog).revision
 
     with ThreadPoolExecutor(WORKERS) as pool:
-        assert set(pool.map(start, range(WORKERS))) == {CURRENT}
+        assert set(pool.map(start, range(WORKERS))) == {HEAD}
 
 
 def test_a_pooler_is_distinguished_from_a_server(pooled: Catalog, postgres_url: str) -> None:

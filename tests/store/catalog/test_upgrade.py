@@ -2,6 +2,7 @@
 
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Barrier
@@ -18,7 +19,7 @@ from imgctl.store.catalog import upgrade as upgrading
 from imgctl.store.catalog.engine import Catalog, open_catalog
 from imgctl.store.catalog.migrations.tables import whole_metadata
 from imgctl.store.catalog.schema import Id, UtcTime, images
-from imgctl.store.catalog.upgrade import ABSENT, CURRENT, HEAD, check_current, ddl, state, upgrade
+from imgctl.store.catalog.upgrade import ABSENT, HEAD, check_current, ddl, found, upgrade
 from tests.store.catalog.rows import new_image, walk
 
 MILLISECOND = timedelta(milliseconds=2)
@@ -71,10 +72,10 @@ def test_the_table_has_every_column_of_an_image_and_one_more() -> None:
 def test_upgrading_an_empty_database_makes_it_current_and_again_does_nothing(empty_catalog_url: str) -> None:
     catalog = open_catalog(empty_catalog_url)
 
-    assert state(catalog) == ABSENT
+    assert found(catalog).revision == ABSENT
     assert upgrade(catalog) == REVISIONS
     assert upgrade(catalog) == []
-    assert state(catalog) == CURRENT
+    assert found(catalog).revision == HEAD
     check_current(catalog)
     catalog.close()
 
@@ -134,13 +135,15 @@ def test_an_unknown_status_is_rejected(catalog: Catalog) -> None:
 
 
 def test_the_error_has_the_found_and_the_required_schema(empty_catalog_url: str) -> None:
-    catalog = open_catalog(empty_catalog_url)
+    with closing(open_catalog(empty_catalog_url)) as catalog:
+        with pytest.raises(SchemaNotCurrent, match=r"does not exist|has no tables in its search_path") as absent:
+            check_current(catalog)
+        upgrade(catalog, to="0004")
+        with pytest.raises(SchemaNotCurrent, match=f"has schema 0004.* requires {HEAD}") as older:
+            check_current(catalog)
 
-    with pytest.raises(SchemaNotCurrent, match=HEAD) as raised:
-        check_current(catalog)
-
-    assert raised.value.hint == "imgctl init"
-    catalog.close()
+    assert absent.value.hint == "imgctl init, or correct [catalog] url"
+    assert older.value.hint == "imgctl init"
 
 
 def test_a_catalog_of_a_newer_imgctl_is_not_changed(catalog: Catalog) -> None:
