@@ -27,6 +27,11 @@ ABSENT = ""
 # Any number that no other program uses as a lock: "imgctl" in ASCII.
 _LOCK = int.from_bytes(b"imgctl")
 _PAUSE_SECONDS = 0.2
+# Not every version of Postgres has both; `true`: until the end of the transaction.
+_NO_LIMITS = """
+SELECT set_config(name, '0', true) FROM pg_settings
+WHERE name IN ('idle_in_transaction_session_timeout', 'transaction_timeout')
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +112,7 @@ def upgrade(catalog: Catalog, *, to: str = "head") -> list[str]:
         applied.append(str(getattr(step, "up_revision_id", "")))
 
     config = _config()
-    with _alone(catalog) as connection:
+    with alone(catalog) as connection:
         config.attributes.update(connection=connection, on_version_apply=on_version_apply)
         command.upgrade(config, to)
     return applied
@@ -148,8 +153,8 @@ def _revisions() -> list[tuple[str, str]]:
 
 
 @contextmanager
-def _alone(catalog: Catalog) -> Iterator[Connection]:
-    """Yield the connection for the upgrade while no other upgrade runs; CatalogError or a subclass."""
+def alone(catalog: Catalog) -> Iterator[Connection]:
+    """Yield a connection that may change the schema, while no other process changes it; CatalogError or a subclass."""
     while True:
         with catalog.write() as guard:
             if catalog.dialect == SQLITE:
@@ -158,8 +163,8 @@ def _alone(catalog: Catalog) -> Iterator[Connection]:
             # A transaction-level lock also ends with its transaction behind a pooler; migrations commit on another
             # connection. Polled, because a blocking wait would keep a session that the other upgrade may need.
             if guard.execute(select(func.pg_try_advisory_xact_lock(_LOCK))).scalar_one():
-                # Building an index on 10^8 rows may take longer than the server's timeout for idle transactions.
-                guard.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
+                # Building an index on 10^8 rows may take longer than the limits that the administrator set.
+                guard.execute(text(_NO_LIMITS))
                 with catalog.engine.connect() as connection:
                     yield connection
                 return

@@ -3,8 +3,8 @@
 import re
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from pathlib import Path
 from threading import Event
 
@@ -12,11 +12,12 @@ import pytest
 from alembic.migration import MigrationContext
 from alembic.operations import Operations
 from alembic.script import Script, ScriptDirectory
-from sqlalchemy import Connection, inspect, text
+from sqlalchemy import Connection, inspect, make_url, text
 
 from imgctl.errors import CatalogError, CatalogUnavailable, ConfigError
 from imgctl.store.catalog import upgrade as upgrading
 from imgctl.store.catalog.engine import Catalog, open_catalog
+from imgctl.store.catalog.find import OPTIONAL, make_optional
 from imgctl.store.catalog.migrations import online
 from imgctl.store.catalog.upgrade import HEAD, check_current, ddl, found, missing, upgrade
 
@@ -196,6 +197,105 @@ def test_upgrade_fails_if_a_table_is_never_free_and_continues_later(
     assert "continues where this one stopped" in raised.value.hint
     assert upgrade(catalog)[0] == "0003"
     catalog.close()
+
+
+LIMITS = ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout", "transaction_timeout")
+UNLIMITED = f"&options={'%20'.join(f'-c{name}%3D0' for name in LIMITS)}"
+
+
+def limit(url: str, milliseconds: int) -> None:
+    """Set the defaults of all later sessions in this database."""
+    catalog = open_catalog(url)
+    with catalog.write() as connection:
+        for name in LIMITS:
+            database = make_url(url).database
+            connection.execute(text(f"ALTER DATABASE {database} SET {name} = {milliseconds}"))
+    catalog.close()
+
+
+@contextmanager
+def old_reader(url: str) -> Iterator[Connection]:
+    """A transaction with a snapshot, for which the builds of indexes wait."""
+    with closing(open_catalog(f"{url}{UNLIMITED}")) as catalog, catalog.read() as connection:
+        connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"))
+        connection.execute(text("SELECT count(*) FROM images"))
+        yield connection
+
+
+def await_build(url: str, running: Future[list[str]], *, milliseconds: int) -> None:
+    """Wait until a build of an index runs for this long, or until `running` ends."""
+    building = text(
+        "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'CREATE INDEX CONCURRENTLY%' AND state = 'active'"
+        " AND datname = current_database() AND clock_timestamp() - query_start > :age * interval '1 ms'"
+    )
+    with closing(open_catalog(f"{url}{UNLIMITED}")) as catalog:
+        while not running.done():
+            with catalog.read() as connection:
+                if connection.execute(building, {"age": milliseconds}).scalar_one():
+                    return
+
+
+def test_limits_of_the_administrator_do_not_end_an_upgrade(empty_postgres_url: str) -> None:
+    with closing(open_catalog(empty_postgres_url)) as before:
+        upgrade(before, to="0007")
+    limit(empty_postgres_url, 200)
+
+    with closing(open_catalog(empty_postgres_url)) as catalog, ThreadPoolExecutor(1) as pool:
+        with old_reader(empty_postgres_url):
+            upgraded = pool.submit(upgrade, catalog)
+            await_build(empty_postgres_url, upgraded, milliseconds=600)
+        assert upgraded.result(timeout=60) == ["0008"]
+        with catalog.read() as connection:
+            settings = {name: connection.execute(text(f"SHOW {name}")).scalar_one() for name in LIMITS}
+
+    assert settings == dict.fromkeys(LIMITS, "200ms")
+
+
+def test_limits_of_the_administrator_do_not_end_the_build_of_optional_indexes(empty_postgres_url: str) -> None:
+    with closing(open_catalog(empty_postgres_url)) as before:
+        upgrade(before)
+    limit(empty_postgres_url, 200)
+
+    with closing(open_catalog(empty_postgres_url)) as catalog, ThreadPoolExecutor(1) as pool:
+        with old_reader(empty_postgres_url):
+            made = pool.submit(make_optional, catalog)
+            await_build(empty_postgres_url, made, milliseconds=600)
+        assert made.result(timeout=60) == list(OPTIONAL)
+
+
+def test_a_table_in_use_is_tried_again_under_the_administrator_s_shorter_limit(
+    empty_postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stepped_back = Event()
+    monkeypatch.setattr(time, "sleep", lambda _: stepped_back.set())
+    with closing(open_catalog(empty_postgres_url)) as before:
+        upgrade(before, to="0002")
+    limit(empty_postgres_url, 50)
+
+    with closing(open_catalog(empty_postgres_url)) as catalog, ThreadPoolExecutor(1) as pool:
+        with old_reader(empty_postgres_url):
+            upgraded = pool.submit(upgrade, catalog)
+            assert stepped_back.wait(60)
+        assert upgraded.result(timeout=60)[0] == "0003"
+
+
+def test_two_builds_of_optional_indexes_at_once_build_each_once(
+    empty_postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits = Event()
+    monkeypatch.setattr(time, "sleep", lambda _: waits.set())
+    catalogs = [open_catalog(empty_postgres_url) for _ in range(2)]
+    upgrade(catalogs[0])
+
+    with ThreadPoolExecutor(2) as pool:
+        with old_reader(empty_postgres_url):
+            made = [pool.submit(make_optional, catalogs[0])]
+            await_build(empty_postgres_url, made[0], milliseconds=0)
+            made.append(pool.submit(make_optional, catalogs[1]))
+            assert waits.wait(60)
+        assert [one.result(timeout=60) for one in made] == [list(OPTIONAL), []]
+    for catalog in catalogs:
+        catalog.close()
 
 
 def test_index_whose_build_was_interrupted_is_built_again(catalog: Catalog) -> None:

@@ -17,15 +17,20 @@ tests/store/catalog/test_online.py checks these rules for each revision.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar, cast
 
 import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.exc import OperationalError
 
+from imgctl.store.catalog.listen import is_pooled
 from imgctl.store.catalog.schema import SQLITE
+
+if TYPE_CHECKING:
+    from psycopg import Connection
 
 T = TypeVar("T")
 
@@ -35,6 +40,10 @@ TRIES = 60
 """The number of attempts to lock a table that a dump or a long query uses; about two minutes."""
 _PAUSE_SECONDS = 1.0
 _LOCK_NOT_AVAILABLE = "55P03"
+_BRIEF_LIMITS, _LIMITS = (
+    "'statement_timeout', 'transaction_timeout'",
+    "'statement_timeout', 'transaction_timeout', 'lock_timeout'",
+)
 
 
 def brief(step: Callable[[], None]) -> None:
@@ -51,6 +60,9 @@ def brief(step: Callable[[], None]) -> None:
         for tries_left in reversed(range(TRIES)):
             op.execute("BEGIN")
             op.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT_SECONDS:g}s'")
+            if not context.as_sql:
+                # Shorter limits of the administrator would end the wait by another error, which is not retried.
+                op.execute(_set("'0'", _BRIEF_LIMITS, local=True))
             try:
                 step()
                 op.execute("COMMIT")
@@ -91,7 +103,7 @@ def create_index(
         build()
         return
     context = op.get_context()
-    with context.autocommit_block():
+    with _unlimited():
         if not context.as_sql and _is_invalid(name):
             op.drop_index(name, postgresql_concurrently=True, if_exists=True)
         build(if_not_exists=True, postgresql_concurrently=True)
@@ -101,8 +113,34 @@ def add_check(name: str, table: str, condition: str) -> None:
     """Add a check for new rows under a brief lock, then validate existing rows without one; Postgres only."""
     brief(lambda: op.execute(f"ALTER TABLE {table} DROP CONSTRAINT IF EXISTS {name}"))
     brief(lambda: op.execute(f"ALTER TABLE {table} ADD CONSTRAINT {name} CHECK ({condition}) NOT VALID"))
-    with op.get_context().autocommit_block():
+    with _unlimited():
         op.execute(f"ALTER TABLE {table} VALIDATE CONSTRAINT {name}")
+
+
+@contextmanager
+def _unlimited() -> Iterator[None]:
+    """Run statements that take long but block no reads and writes, each its own transaction, without time limits.
+
+    They wait for all older transactions: a limit that the administrator set for the role or the database would end every
+    try, and leave an invalid index. Their lock conflicts only with other changes of the schema, so they may wait for it.
+    """
+    context = op.get_context()
+    with context.autocommit_block():
+        # Behind a pooler the next statement may run in another session, and the setting would stay in a shared one.
+        if context.as_sql or is_pooled(cast("Connection", op.get_bind().connection.driver_connection)):
+            yield
+            return
+        op.execute(_set("'0'", _LIMITS))
+        try:
+            yield
+        finally:
+            if not op.get_bind().invalidated:
+                op.execute(_set("reset_val", _LIMITS))
+
+
+def _set(value: str, names: str, *, local: bool = False) -> str:
+    """Set those of the settings that this version of Postgres has, for the session or (`local`) for the transaction."""
+    return f"SELECT set_config(name, {value}, {local}) FROM pg_settings WHERE name IN ({names})"  # noqa: S608 - constants
 
 
 def _postgres() -> bool:

@@ -12,7 +12,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from alembic import op
 
-from imgctl.store.catalog.migrations.online import add_column
+from imgctl.store.catalog.migrations.online import add_column, brief
 from imgctl.store.catalog.schema import SQLITE, UtcTime, now
 
 revision = "0002"
@@ -47,16 +47,16 @@ def upgrade() -> None:
         op.execute(_EARLIER)
         return
     with context.autocommit_block():
-        _fill()
-
-
-def _fill() -> None:
-    connection = op.get_bind()
-    added = connection.execute(sa.text(_ADDED)).scalar_one()
+        added = op.get_bind().execute(sa.text(_ADDED)).scalar_one()
     after: UUID | None = UUID(int=0)
-    while after is not None:
+
+    def fill() -> None:
+        nonlocal after
         values = {"after": after, "rows": _BATCH_ROWS, "added": added}
-        after = connection.execute(sa.text(_FILL), values).scalar()
+        after = op.get_bind().execute(sa.text(_FILL), values).scalar()
+
+    while after is not None:
+        brief(fill)
 
 
 def _rebuild() -> None:
