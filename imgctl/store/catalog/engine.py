@@ -34,6 +34,12 @@ _FILE_MODE = 0o644
 _WRITES = "imgctl_writes"
 _AGAIN = "run the same command later: it continues where this one stopped"
 NO_CATALOG_HINT = "imgctl init, or correct [catalog] url"
+DAMAGED_HINT = "restore it from a backup, or save its rows with sqlite3 FILE .recover"
+# Not opened with immutable=1: SQLite would ignore the rows in the WAL, and read wrong ones while another process writes.
+READ_ONLY_HINT = (
+    "give this user write permission on the file and its directory, which SQLite needs even to read; or copy the file with "
+    "its -wal to another directory"
+)
 
 
 def _repeated(setting: str) -> str:
@@ -83,17 +89,9 @@ _TEXTS: tuple[tuple[str, type[CatalogError], str], ...] = (
     ),
     (r"password|authentication|pg_hba|role \S+ does not exist", CatalogError, _STATES["28"][1]),
     (r"permission denied for database", CatalogError, "GRANT CONNECT ON DATABASE to this user, or use another one"),
-    (
-        r"permission denied|readonly database",
-        CatalogError,
-        "this user needs write permission on the file and its directory, even to read: SQLite keeps its WAL beside the file",
-    ),
+    (r"permission denied|readonly database", CatalogError, READ_ONLY_HINT),
     (r"not a database", CatalogError, "this file is not a SQLite database; correct catalog.url"),
-    (
-        r"malformed",
-        CatalogError,
-        "the file is damaged: restore it from a backup, or save its rows with sqlite3 FILE .recover",
-    ),
+    (r"malformed", CatalogError, f"the file is damaged: {DAMAGED_HINT}"),
     (r"database or disk is full|No space left", CatalogError, "the disk is full where the database lives; make room"),
     (r"is locked|is busy", CatalogUnavailable, "another process keeps the file locked; " + _AGAIN),
     (
