@@ -8,11 +8,13 @@ from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from functools import partial
+from threading import Event
 from typing import TYPE_CHECKING
 from uuid import UUID
 
 from imgctl.errors import ImgctlError
 from imgctl.keys import new_id
+from imgctl.ops.retry import write
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 
 MOST_TYPED = 1000
 """How many values of one option are recorded."""
+END_SECONDS = 5.0
+"""How long the end of a run is retried: without it, `history` and `top` show the run as still running."""
 MORE = "…"
 """Follows them if there were more."""
 
@@ -77,7 +81,7 @@ class Recording:
         recorded = json.dumps(counts) if counts else None
         report = receipt or self._report
         write_it = partial(end, operation=self._id, exit_code=code, counts=recorded, report=report, error=error or None)
-        _tried(self._catalog, write_it, "the end of this run is not recorded in the operations")
+        _tried(self._catalog, write_it, "the end of this run is not recorded in the operations", seconds=END_SECONDS)
 
     def close(self) -> None:
         """Close the catalog again: `end` reopens a connection if the catalog was closed before."""
@@ -102,10 +106,11 @@ def begin_current(catalog: "Catalog") -> None:
         one.begin(catalog)
 
 
-def _tried(catalog: "Catalog", write: "Callable[[Connection], None]", failing: str) -> bool:
+def _tried(
+    catalog: "Catalog", statements: "Callable[[Connection], None]", failing: str, *, seconds: float = 0.0
+) -> bool:
     try:
-        with catalog.write() as connection:
-            write(connection)
+        write(catalog, statements, stop=Event(), seconds=seconds)
     except ImgctlError as error:
         log.warning("%s: %s", failing, error.line)
         return False

@@ -87,9 +87,14 @@ def read(catalog: "Catalog", query: "Callable[[Connection], T]", *, stop: StopSi
 
 
 def write(
-    catalog: "Catalog", statements: "Callable[[Connection], T]", *, stop: StopSignal, lease_seconds: float | None = None
+    catalog: "Catalog",
+    statements: "Callable[[Connection], T]",
+    *,
+    stop: StopSignal,
+    lease_seconds: float | None = None,
+    seconds: float = RETRY_SECONDS,
 ) -> T:
-    """Return the result of statements in one transaction, retried while the database is unreachable.
+    """Return the result of statements in one transaction, retried for `seconds` while the database is unreachable.
 
     With `lease_seconds` the server ends the transaction if this process is frozen for that long: see `end_if_frozen`.
     """
@@ -102,4 +107,4 @@ def write(
                 end_if_frozen(connection, seconds=lease_seconds)
             return statements(connection)
 
-    return retry(attempt, stop=stop)
+    return retry(attempt, stop=stop, seconds=seconds)
