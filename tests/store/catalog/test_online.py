@@ -2,17 +2,20 @@
 
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
+from itertools import count
 from pathlib import Path
 from threading import Event
+from typing import cast
 
+import psycopg
 import pytest
 from alembic.migration import MigrationContext
 from alembic.operations import Operations
 from alembic.script import Script, ScriptDirectory
-from sqlalchemy import Connection, inspect, make_url, text
+from sqlalchemy import Connection, event, inspect, make_url, text
 
 from imgctl.errors import CatalogError, CatalogUnavailable, ConfigError
 from imgctl.store.catalog import upgrade as upgrading
@@ -20,6 +23,8 @@ from imgctl.store.catalog.engine import Catalog, open_catalog
 from imgctl.store.catalog.find import OPTIONAL, make_optional
 from imgctl.store.catalog.migrations import online
 from imgctl.store.catalog.upgrade import HEAD, check_current, ddl, found, missing, upgrade
+from tests.soak import is_soak
+from tests.store.catalog.test_upgrade import REVISIONS, described
 
 FIRST_ONLINE, FIRST_BESIDE = "0003", "0005"
 SCRIPTS = ScriptDirectory(Path(upgrading.__file__).with_name("migrations"))
@@ -238,28 +243,28 @@ def await_build(url: str, running: Future[list[str]], *, milliseconds: int) -> N
 def test_limits_of_the_administrator_do_not_end_an_upgrade(empty_postgres_url: str) -> None:
     with closing(open_catalog(empty_postgres_url)) as before:
         upgrade(before, to="0007")
-    limit(empty_postgres_url, 200)
+    limit(empty_postgres_url, 500)
 
     with closing(open_catalog(empty_postgres_url)) as catalog, ThreadPoolExecutor(1) as pool:
         with old_reader(empty_postgres_url):
             upgraded = pool.submit(upgrade, catalog)
-            await_build(empty_postgres_url, upgraded, milliseconds=600)
+            await_build(empty_postgres_url, upgraded, milliseconds=1000)
         assert upgraded.result(timeout=60) == ["0008"]
         with catalog.read() as connection:
             settings = {name: connection.execute(text(f"SHOW {name}")).scalar_one() for name in LIMITS}
 
-    assert settings == dict.fromkeys(LIMITS, "200ms")
+    assert settings == dict.fromkeys(LIMITS, "500ms")
 
 
 def test_limits_of_the_administrator_do_not_end_the_build_of_optional_indexes(empty_postgres_url: str) -> None:
     with closing(open_catalog(empty_postgres_url)) as before:
         upgrade(before)
-    limit(empty_postgres_url, 200)
+    limit(empty_postgres_url, 500)
 
     with closing(open_catalog(empty_postgres_url)) as catalog, ThreadPoolExecutor(1) as pool:
         with old_reader(empty_postgres_url):
             made = pool.submit(make_optional, catalog)
-            await_build(empty_postgres_url, made, milliseconds=600)
+            await_build(empty_postgres_url, made, milliseconds=1000)
         assert made.result(timeout=60) == list(OPTIONAL)
 
 
@@ -270,7 +275,7 @@ def test_a_table_in_use_is_tried_again_under_the_administrator_s_shorter_limit(
     monkeypatch.setattr(time, "sleep", lambda _: stepped_back.set())
     with closing(open_catalog(empty_postgres_url)) as before:
         upgrade(before, to="0002")
-    limit(empty_postgres_url, 50)
+    limit(empty_postgres_url, 500)
 
     with closing(open_catalog(empty_postgres_url)) as catalog, ThreadPoolExecutor(1) as pool:
         with old_reader(empty_postgres_url):
@@ -296,6 +301,57 @@ def test_two_builds_of_optional_indexes_at_once_build_each_once(
         assert [one.result(timeout=60) for one in made] == [list(OPTIONAL), []]
     for catalog in catalogs:
         catalog.close()
+
+
+@contextmanager
+def killed_before(catalog: Catalog, url: str, statement: int) -> Iterator[Callable[[], bool]]:
+    """Terminate the session that is about to execute the n-th statement; yields whether that happened."""
+    seen = 0
+
+    def kill(connection: Connection, *_: object) -> None:
+        nonlocal seen
+        seen += 1
+        if seen == statement:
+            driver = cast("psycopg.Connection", connection.connection.driver_connection)
+            with psycopg.connect(url.replace("+psycopg", "")) as administrator:
+                administrator.execute("SELECT pg_terminate_backend(%s, 60000)", [driver.info.backend_pid])
+
+    event.listen(catalog.engine, "before_cursor_execute", kill)
+    yield lambda: seen >= statement
+    event.remove(catalog.engine, "before_cursor_execute", kill)
+
+
+def triggers(connection: Connection) -> list[str]:
+    """Return the tables with their triggers."""
+    query = "SELECT tgrelid::regclass::text || ' ' || tgname FROM pg_trigger WHERE NOT tgisinternal ORDER BY 1"
+    return list(connection.execute(text(query)).scalars())
+
+
+@pytest.mark.parametrize("revision", REVISIONS)
+def test_an_upgrade_killed_at_any_statement_continues(
+    empty_postgres_url: str, revision: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(time, "sleep", lambda _: None)
+    with closing(open_catalog(empty_postgres_url)) as catalog:
+        upgrade(catalog)
+        with catalog.read() as connection:
+            whole = described(connection), triggers(connection)
+        for statement in count(1, 1 if is_soak() else 3):
+            with catalog.write() as connection:
+                connection.execute(text("DROP SCHEMA public CASCADE"))
+                connection.execute(text("CREATE SCHEMA public"))
+            if revision > "0001":
+                upgrade(catalog, to=f"{int(revision) - 1:04}")
+            with killed_before(catalog, empty_postgres_url, statement) as was_killed, suppress(CatalogUnavailable):
+                upgrade(catalog, to=revision)
+            upgrade(catalog)
+            with catalog.read() as connection:
+                continued = described(connection), triggers(connection)
+
+            assert continued == whole, f"killed before statement {statement} of {revision}"
+            if not was_killed():
+                break
+        assert statement > 5
 
 
 def test_index_whose_build_was_interrupted_is_built_again(catalog: Catalog) -> None:

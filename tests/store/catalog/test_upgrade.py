@@ -30,7 +30,7 @@ VALUES (:id, '7f0c6d5e-0000-4000-8000-000000000001', :uploaded_at, :status)
 """
 
 
-TABLES = ("images", "erased", "holds", "operations")
+TABLES = ("images", "erased", "holds", "operations", "fingerprints")
 
 
 def described(connection: Connection) -> dict[str, str]:
