@@ -11,7 +11,7 @@ from imgctl.ops.operations import begin_current
 from imgctl.store.blobs.open import open_store
 from imgctl.store.catalog.engine import Catalog, open_catalog
 from imgctl.store.catalog.find import make_optional
-from imgctl.store.catalog.upgrade import ABSENT, HEAD, ddl, found, missing, upgrade
+from imgctl.store.catalog.upgrade import ABSENT, HEAD, check_current, ddl, found, missing, upgrade
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +71,8 @@ def _done(applied: list[str], schema: str) -> str:
 
 def _check(session: Session, catalog: Catalog) -> ExitCode:
     there = found(catalog)
+    if there.is_foreign:
+        check_current(catalog)
     has = "no tables yet" if there.revision == ABSENT else f"schema {there.revision}"
     can_run = "current" if there.is_current else "imgctl init upgrades it"
     if there.is_newer:

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import click
 import pytest
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine, inspect, text
 
 from imgctl.cli.layout import Command
 from imgctl.errors import SchemaNotCurrent
@@ -139,3 +139,21 @@ def test_a_catalog_that_disappears_is_not_made_again(mistyped: Deployment) -> No
         pass
 
     assert list((mistyped.directory / "typo").iterdir()) == []
+
+
+@pytest.mark.parametrize("line", ["init", "init --check", f"upload photos {OWNER}", "find --status failed"])
+def test_tables_of_another_program_are_left_alone(mistyped: Deployment, empty_catalog_url: str, line: str) -> None:
+    catalog = open_catalog(empty_catalog_url)
+    catalog.make_file()
+    with catalog.write() as connection:
+        connection.execute(text("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL)"))
+        connection.execute(text("INSERT INTO alembic_version VALUES ('ae1027a6acf')"))
+
+    result = replace(mistyped, catalog_url=empty_catalog_url).run(*line.split())
+
+    assert result.code == 5
+    assert "tables of another program (alembic_version ae1027a6acf)" in result.err.splitlines()[-1]
+    assert "[catalog] url" in result.err.splitlines()[-1]
+    with catalog.read() as connection:
+        assert inspect(connection).get_table_names() == ["alembic_version"]
+    catalog.close()

@@ -3,6 +3,7 @@
 `migrations/online.py` has the steps for migrations that block no reads and writes.
 """
 
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -49,7 +50,12 @@ class Found:
     @property
     def is_newer(self) -> bool:
         """Whether a newer imgctl made it."""
-        return self.revision not in {ABSENT, HEAD} and self.revision > HEAD
+        return not self.is_foreign and self.revision > HEAD
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether another program made it: Alembic's own table has the same name in every program."""
+        return self.revision != ABSENT and not re.fullmatch(r"\d{4}", self.revision)
 
 
 def found(catalog: Catalog) -> Found:
@@ -73,6 +79,10 @@ def check_current(catalog: Catalog) -> None:
         return
     if there.revision == ABSENT:
         raise _no_tables(catalog)
+    if there.is_foreign:
+        what = f"has tables of another program (alembic_version {there.revision})"
+        hint = "name a database or a search_path of its own in [catalog] url"
+        raise SchemaNotCurrent(f"catalog {catalog.place} {what}", hint=hint)
     hint = "a newer imgctl made it; upgrade this one" if there.is_newer else "imgctl init"
     what = f"has schema {there.revision}, this imgctl requires {HEAD}"
     raise SchemaNotCurrent(f"catalog {catalog.place} {what}", hint=hint)
@@ -94,12 +104,13 @@ def upgrade(catalog: Catalog, *, to: str = "head") -> list[str]:
     """Upgrade the tables to the newest (or the given) revision, one at a time; returns the applied ones, oldest first.
 
     The only function that creates a catalog: everything else opens an existing one. After a kill the next call continues. Of two concurrent upgrades the second waits, and then has nothing to do.
-    A newer schema that supports this program is left unchanged; SchemaNotCurrent for one that does not.
+    A newer schema that supports this program is left unchanged; SchemaNotCurrent for one that does not, and for tables of
+    another program.
     """
     from alembic import command
 
     there = found(catalog)
-    if there.is_newer:
+    if there.is_newer or there.is_foreign:
         check_current(catalog)
     if there.is_newer or there.revision == HEAD:
         # No lock and no second connection, which a read-only user or a connection limit may not allow.
@@ -121,7 +132,11 @@ def upgrade(catalog: Catalog, *, to: str = "head") -> list[str]:
 def missing(catalog: Catalog) -> list[tuple[str, str]]:
     """Return the revisions that an upgrade would apply, oldest first, each with its description."""
     there = found(catalog)
-    return [] if there.is_newer else [(number, what) for number, what in _revisions() if number > there.revision]
+    return (
+        []
+        if there.is_newer or there.is_foreign
+        else [(number, what) for number, what in _revisions() if number > there.revision]
+    )
 
 
 def ddl(url_or_dialect: str, *, since: str = "", to: str = HEAD) -> str:
