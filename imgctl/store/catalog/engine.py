@@ -34,6 +34,7 @@ _FILE_MODE = 0o644
 _WRITES = "imgctl_writes"
 _AGAIN = "run the same command later: it continues where this one stopped"
 NO_CATALOG_HINT = "imgctl init, or correct [catalog] url"
+NO_SCHEMA_HINT = "no schema of this user's search_path exists and may be used: GRANT USAGE, or correct search_path"
 DAMAGED_HINT = "restore it from a backup, or save its rows with sqlite3 FILE .recover"
 # Not opened with immutable=1: SQLite would ignore the rows in the WAL, and read wrong ones while another process writes.
 READ_ONLY_HINT = (
@@ -52,10 +53,7 @@ _STATES: dict[str, tuple[type[CatalogError], str]] = {
     "42P01": (SchemaNotCurrent, NO_CATALOG_HINT),
     "42703": (SchemaNotCurrent, "imgctl init"),
     "42501": (CatalogError, "GRANT this user its rights on the tables, or use another one"),
-    "3F000": (
-        CatalogError,
-        "no schema of this user's search_path exists and may be used: GRANT USAGE, or correct search_path",
-    ),
+    "3F000": (CatalogError, NO_SCHEMA_HINT),
     "28": (CatalogError, "check user and password in catalog.url, or PGPASSFILE"),
     "3D000": (CatalogError, "createdb, or correct the name in catalog.url"),
     "25P03": (CatalogUnavailable, _repeated("idle_in_transaction_session_timeout")),

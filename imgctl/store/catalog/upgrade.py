@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Connection, func, select, text
 
 from imgctl.errors import ConfigError, SchemaNotCurrent
-from imgctl.store.catalog.engine import NO_CATALOG_HINT, Catalog, dialect_of
+from imgctl.store.catalog.engine import NO_CATALOG_HINT, NO_SCHEMA_HINT, Catalog, dialect_of
 from imgctl.store.catalog.schema import POSTGRES, SQLITE
 
 if TYPE_CHECKING:
@@ -89,15 +89,16 @@ def check_current(catalog: Catalog) -> None:
 
 
 def _no_tables(catalog: Catalog) -> SchemaNotCurrent:
-    where = ""
+    where, hint = "", NO_CATALOG_HINT
     try:
         with catalog.read() as connection:
             if catalog.dialect == POSTGRES:
-                where = f" in its search_path {connection.execute(text('SHOW search_path')).scalar_one()}"
+                path, usable = connection.execute(text("SELECT current_setting('search_path'), current_schema()")).one()
+                where, hint = f" in its search_path {path}", hint if usable else NO_SCHEMA_HINT
     except SchemaNotCurrent as error:
         # The file does not exist.
         return error
-    return SchemaNotCurrent(f"catalog {catalog.place} has no tables{where}", hint=NO_CATALOG_HINT)
+    return SchemaNotCurrent(f"catalog {catalog.place} has no tables{where}", hint=hint)
 
 
 def upgrade(catalog: Catalog, *, to: str = "head") -> list[str]:

@@ -146,6 +146,16 @@ def test_the_error_has_the_found_and_the_required_schema(empty_catalog_url: str)
     assert older.value.hint == "imgctl init"
 
 
+def test_a_search_path_without_a_usable_schema_is_the_hint(postgres_url: str) -> None:
+    with (
+        closing(open_catalog(f"{postgres_url}&options=-csearch_path%3Dnowhere")) as catalog,
+        pytest.raises(SchemaNotCurrent, match="no tables in its search_path nowhere") as raised,
+    ):
+        check_current(catalog)
+
+    assert "GRANT USAGE, or correct search_path" in raised.value.hint
+
+
 def test_a_catalog_of_a_newer_imgctl_is_not_changed(catalog: Catalog) -> None:
     with catalog.write() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9000', oldest_program = '8000'"))
