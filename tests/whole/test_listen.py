@@ -293,3 +293,11 @@ def test_owners_in_keys_have_the_names_that_users_have(
 
     assert ran.code == 0, ran.err
     assert contents(listening) == [(uuid5(OTHER, "alice"), photo(1))]
+
+
+def test_a_store_without_events_is_named(embedded: Deployment) -> None:
+    ran = embedded.run("listen", "--sqs", "http://127.0.0.1:9/1/events", "--drain")
+
+    assert ran.code == 2
+    assert "SQS events" in ran.err
+    assert "s3://BUCKET" in ran.err

@@ -100,8 +100,8 @@ def bucket_of(settings: StoreSettings) -> Bucket:
     """The bucket of `settings.url`; ConfigError if the store is not an S3 bucket."""
     scheme, _, rest = settings.url.partition("://")
     if scheme != "s3":
-        hint = "[store] url is s3://BUCKET[/PREFIX]; leave --via out"
-        raise ConfigError("lifecycle rules and batch jobs exist for buckets only", hint=hint)
+        hint = "set [store] url to s3://BUCKET[/PREFIX]"
+        raise ConfigError("SQS events, batch jobs and these lifecycle rules exist for S3 buckets only", hint=hint)
     name, prefix = bucket_and_prefix(rest)
     return Bucket(settings, name=name, prefix=prefix)
 
