@@ -1,10 +1,12 @@
 """Metrics in Prometheus' text format: on a port, in a file for node_exporter, or as a response of the server."""
 
+import fcntl
 import logging
 import os
 import re
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from prometheus_client import (
@@ -131,11 +133,14 @@ class TextFile:
     """Writes a sink's metrics into a file for node_exporter, atomically: at once, every 15 seconds, and at the end.
 
     The last run's end time and exit code are kept from the existing file until this run ends. ConfigError if the file
-    cannot be written.
+    cannot be written. A warning if another running process writes it, too: each overwrites the other's metrics.
     """
 
     def __init__(self, sink: Prometheus, file: Path, *, command: str) -> None:
         self._sink, self._file, self._reported = sink, file, False
+        # The file as last written here, locked until it is replaced.
+        self._own: int | None = None
+        self._shared = False
         for metric, before in _last_run(file, command):
             sink.set(metric, before, (command,))
         try:
@@ -152,6 +157,7 @@ class TextFile:
         self._ended.set()
         self._thread.join()
         self._try_to_write()
+        self._let_go()
 
     def _run(self) -> None:
         while not self._ended.wait(WRITE_SECONDS):
@@ -168,11 +174,50 @@ class TextFile:
             self._reported = False
 
     def _write(self) -> None:
+        if not self._shared and self._is_of_another():
+            self._shared = True
+            log.warning(
+                "the metrics file %s is written by another running command, too: use a file for each: "
+                "--metrics-textfile, or {command} in [metrics] textfile",
+                self._file,
+            )
         with atomic_write(self._file) as new:
             new.write_bytes(self._sink.text())
             if new.is_file():
                 # node_exporter reads it as another user. A device or a pipe keeps its mode.
                 new.chmod(0o644)
+        self._hold()
+
+    def _is_of_another(self) -> bool:
+        """Whether another process replaced the file since the last write, or before the first one, still locks it."""
+        with suppress(OSError), self._opened() as there:
+            if self._own is not None:
+                return not os.path.samestat(os.fstat(self._own), os.fstat(there))
+            try:
+                # Some file systems have no locks.
+                fcntl.flock(there, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+        return False
+
+    def _hold(self) -> None:
+        self._let_go()
+        with suppress(OSError), self._opened() as there:
+            fcntl.flock(there, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._own = os.dup(there)
+
+    def _let_go(self) -> None:
+        if self._own is not None:
+            os.close(self._own)
+            self._own = None
+
+    @contextmanager
+    def _opened(self) -> Iterator[int]:
+        """Open the file; FileNotFoundError if it is missing, a device or a pipe."""
+        if not self._file.is_file():
+            raise FileNotFoundError(self._file)
+        with self._file.open("rb") as there:
+            yield there.fileno()
 
 
 def _last_run(file: Path, command: str) -> Iterator[tuple[Metric, float]]:

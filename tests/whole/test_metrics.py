@@ -115,6 +115,23 @@ def test_a_directory_that_is_removed_is_reported_by_the_name_of_the_file(
     assert caplog.messages == [f"the metrics file {place}/work.prom cannot be written: No such file or directory"]
 
 
+def test_two_writers_of_one_textfile_are_reported_once_each(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    file = tmp_path / "work.prom"
+    TextFile(Prometheus(), file, command="work").close()
+    first = TextFile(Prometheus(), file, command="work")
+    alone = list(caplog.messages)
+    second = TextFile(Prometheus(), file, command="upload")
+    second.close()
+    by_second = len(caplog.messages)
+    first.close()
+    TextFile(Prometheus(), file, command="work").close()
+
+    assert (alone, by_second) == ([], 1)
+    assert len(caplog.messages) == 2
+    assert caplog.messages[0].startswith(f"the metrics file {file} is written by another running command, too: ")
+    assert list(tmp_path.iterdir()) == [file]
+
+
 def test_a_device_as_textfile_is_not_read_and_keeps_its_mode(embedded: Deployment) -> None:
     full, null = (embedded.run("work", "--drain", "--metrics-textfile", f"/dev/{name}") for name in ("full", "null"))
 
