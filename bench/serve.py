@@ -91,6 +91,9 @@ def _imgctl(running: Servers, name: str, memory_mib: int, processes: int = 1) ->
         "IMGCTL_SERVE_MEMORY": f"{memory_mib}MiB",
         "IMGCTL_SERVE_PROCESSES": str(processes),
     }
+    subprocess.run(
+        [sys.executable, "-m", "imgctl", "init", "-q"], cwd=ROOT, env=client_environment() | settings, check=True
+    )
     with _child([sys.executable, "-m", "imgctl", "serve", "--port", "0", "--json", "-q"], settings) as process:
         assert process.stdout is not None
         url = json.loads(process.stdout.readline())["url"]
