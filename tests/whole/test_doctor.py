@@ -130,6 +130,20 @@ def test_a_reader_without_write_permission_gets_one_line_with_the_next_step(shar
     assert len(alone.err.splitlines()) == 1
 
 
+def test_files_that_a_reader_left_beside_the_catalog_are_named(shared: Deployment) -> None:
+    path = Path(make_url(shared.catalog_url).database or "")
+    wal = path.with_name("catalog.db-wal")
+    for one in (wal, path.with_name("catalog.db-shm")):
+        one.touch(mode=0o444)
+    os.chown(path, NOBODY if os.geteuid() == 0 else -1, -1)
+    path.parent.chmod(0o777)
+
+    result = as_nobody(shared, "hold", "--user", str(USER), "--reason", "case")
+
+    assert result.code == 1
+    assert f"{wal} cannot be written" in result.err
+
+
 def test_a_database_that_is_read_only_by_default_is_reported(servers: Deployment) -> None:
     read_only = replace(servers, catalog_url=f"{servers.catalog_url}&options=-cdefault_transaction_read_only%3Don")
 

@@ -290,6 +290,8 @@ def _explained(error: SQLAlchemyError, url: URL) -> CatalogError:
     kind, hint = _meaning(error, reason)
     if "unable to open database file" in reason:
         hint = _obstacle(Path(url.database or ""))
+    if "readonly database" in reason and (one := unwritable(Path(url.database or ""))):
+        hint = f"{one} cannot be written: {READ_ONLY_HINT}"
     return kind(f"catalog {_place(url)}: {reason}", hint=hint)
 
 
@@ -332,6 +334,12 @@ def _meaning(error: SQLAlchemyError, reason: str) -> tuple[type[CatalogError], s
     if not state and re.search(r"connect|server closed|timeout|resolve|terminat", reason, re.IGNORECASE):
         return CatalogUnavailable, "is the database running, and is catalog.url right? " + _AGAIN
     return CatalogError, ""
+
+
+def unwritable(file: Path) -> Path | None:
+    """Return what this user may not write of a SQLite file, its directory, and the files that SQLite keeps beside it."""
+    beside = [one for suffix in ("-wal", "-shm") if (one := file.with_name(f"{file.name}{suffix}")).exists()]
+    return next((one for one in (file.parent, file, *beside) if not os.access(one, os.W_OK)), None)
 
 
 def _is_missing(file: Path) -> bool:

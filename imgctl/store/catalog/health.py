@@ -1,6 +1,5 @@
 """Checks of a database for `doctor`: whether it accepts writes, and whether a SQLite file is damaged."""
 
-import os
 from pathlib import Path
 from threading import Event, Thread
 from typing import TYPE_CHECKING, cast
@@ -9,7 +8,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
 from imgctl.errors import CatalogError
-from imgctl.store.catalog.engine import DAMAGED_HINT, READ_ONLY_HINT, Catalog
+from imgctl.store.catalog.engine import DAMAGED_HINT, READ_ONLY_HINT, Catalog, unwritable
 from imgctl.store.catalog.schema import SQLITE
 
 if TYPE_CHECKING:
@@ -22,7 +21,8 @@ _MODE = text("SELECT pg_is_in_recovery(), current_setting('transaction_read_only
 def check_writable(catalog: Catalog) -> None:
     """Raise CatalogError or a subclass if the database accepts no writes; nothing is written."""
     if catalog.dialect == SQLITE:
-        _check_files(catalog)
+        if one := unwritable(Path(catalog.url.database or "")):
+            raise CatalogError(f"catalog {catalog.place}: {one} cannot be written", hint=READ_ONLY_HINT)
         # Takes the lock of writers, which a read-only file or file system refuses.
         with catalog.write():
             return
@@ -34,15 +34,6 @@ def check_writable(catalog: Catalog) -> None:
     if is_read_only:
         hint = "set it to off for this user and this database (ALTER ROLE, ALTER DATABASE), or use another user"
         raise CatalogError(f"catalog {catalog.place} is read-only: default_transaction_read_only is on", hint=hint)
-
-
-def _check_files(catalog: Catalog) -> None:
-    """Raise CatalogError if the directory, or a file that SQLite keeps beside its own, is not writable."""
-    file = Path(catalog.url.database or "").absolute()
-    beside = [one for suffix in ("-wal", "-shm") if (one := file.with_name(file.name + suffix)).exists()]
-    for one in (file.parent, file, *beside):
-        if not os.access(one, os.W_OK):
-            raise CatalogError(f"catalog {catalog.place}: {one} cannot be written", hint=READ_ONLY_HINT)
 
 
 def check_damage(catalog: Catalog, *, seconds: float) -> bool:
