@@ -26,7 +26,7 @@ CHILD = Path(__file__).parent / "child.py"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spent:
-    """The resources of one child: seconds of wall and of CPU (user and system), and its peak resident memory in MiB."""
+    """The resources of one command: seconds of wall and of CPU (user and system), and the peak MiB of its largest process."""
 
     wall: float
     cpu: float

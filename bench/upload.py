@@ -4,12 +4,10 @@ imgctl does more: it reads each file for its format, size and dates, hashes it, 
 after each put. Only the clients are measured; the store and Postgres run on the same machine and compete for it.
 `--sink` replaces SeaweedFS by a store that responds at once, `--defaults` runs each tool with its own concurrency.
 `--store az` uses Azurite, beside rclone's upload to it; azcopy is in no registry.
-`--halves` adds two concurrent runs of imgctl, each of half of the folders of 1,000: the gain of a second process.
 `--directory` uploads to a directory of this disk, beside `cp -r` with `sync` and rclone, which do not fsync files.
 """
 
 import argparse
-import shlex
 import subprocess
 import sys
 import tempfile
@@ -37,7 +35,6 @@ from imgctl.store.catalog.upgrade import upgrade
 
 USER = "0190b2b4-0000-7000-8000-000000000001"
 IMGCTL, S5CMD, S5CMD_DEFAULT, RCLONE = "imgctl", "s5cmd", "s5cmd, its 256 workers", "rclone"
-HALVES = "imgctl twice, half each"
 COPY, RCLONE_LOCAL = "cp -r, then sync", "rclone copy"
 KINDS: dict[str, Kind] = {"large": "camera", "small": "small"}
 WALL_GOAL = 1.0
@@ -91,9 +88,6 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--defaults", dest="concurrency", action="store_const", const=None, help="each at its own")
     parser.add_argument("--sink", action="store_true", help="a store that answers at once and keeps nothing")
     parser.add_argument("--directory", action="store_true", help="a directory store, beside cp and rclone")
-    parser.add_argument(
-        "--halves", action="store_true", help="also two runs of imgctl at once, half of the folders each"
-    )
     parser.add_argument("--store", choices=["s3", "az"], default="s3", help="SeaweedFS, or Azurite")
     parser.add_argument("--stages", action="store_true", help="then one more upload by imgctl: what its threads are at")
     return parser.parse_args(arguments)
@@ -101,9 +95,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def _turns(running: Servers, tree: Path, count: int, options: argparse.Namespace) -> dict[str, list[Spent]]:
     # At their defaults both entries of s5cmd are the same; rclone checks its objects, and a sink has none.
-    left_out = (
-        (S5CMD_DEFAULT,) * (not options.concurrency) + (RCLONE,) * options.sink + (HALVES,) * (not options.halves)
-    )
+    left_out = (S5CMD_DEFAULT,) * (not options.concurrency) + (RCLONE,) * options.sink
     contenders = [name for name in _named(options) if name not in left_out]
     results: dict[str, list[Spent]] = {name: [] for name in contenders}
     for number in range(options.turns):
@@ -129,12 +121,12 @@ def _turn(running: Servers, tree: Path, count: int, name: str, label: str, optio
     running.new_bucket(bucket)
     url = running.new_database(label)
     turn = _turn_of(running, tree, bucket, url, options)
-    if name in (IMGCTL, HALVES):
+    if name == IMGCTL:
         _init(url)
     used = CONTENDERS[name](turn)
     if (found := _count(turn)) is not None:
         _expect(f"objects put by {name}", found, count)
-    if name in (IMGCTL, HALVES):
+    if name == IMGCTL:
         _expect("rows", scalar(url, "SELECT count(*) FROM images WHERE status = 'processing'"), count)
     running.drop_bucket(bucket)
     running.drop_database(label)
@@ -188,9 +180,9 @@ def _imgctl(turn: Turn, *arguments: str) -> list[str]:
     return [sys.executable, "-m", "imgctl", *arguments, *where, "--no-progress"]
 
 
-def _upload(turn: Turn, folders: Sequence[Path] = ()) -> list[str]:
+def _upload(turn: Turn) -> list[str]:
     flags = ["--concurrency", str(turn.concurrency)] if turn.concurrency else []
-    return _imgctl(turn, "upload", *map(str, folders or [turn.tree]), "--user", USER, *flags)
+    return _imgctl(turn, "upload", str(turn.tree), "--user", USER, *flags)
 
 
 def _environment(turn: Turn) -> dict[str, str]:
@@ -200,13 +192,6 @@ def _environment(turn: Turn) -> dict[str, str]:
 
 def _by_imgctl(turn: Turn) -> Spent:
     return spent(_upload(turn), _environment(turn))
-
-
-def _by_two(turn: Turn) -> Spent:
-    folders = sorted(turn.tree.iterdir())
-    one, other = (shlex.join(_upload(turn, folders[start::2])) for start in (0, 1))
-    journal = 'IMGCTL_UPLOAD_JOURNAL="$IMGCTL_UPLOAD_JOURNAL.2"'
-    return spent(["sh", "-c", f"{journal} {other} & {one} && wait $!"], _environment(turn))
 
 
 def _by_s5cmd(turn: Turn, *, workers: int | None) -> Spent:
@@ -250,14 +235,13 @@ def _by_rclone_local(turn: Turn) -> Spent:
 
 CONTENDERS: dict[str, Callable[[Turn], Spent]] = {
     IMGCTL: _by_imgctl,
-    HALVES: _by_two,
     S5CMD: lambda turn: _by_s5cmd(turn, workers=turn.concurrency),
     S5CMD_DEFAULT: lambda turn: _by_s5cmd(turn, workers=256),
     RCLONE: _by_rclone,
     COPY: _by_copy,
     RCLONE_LOCAL: _by_rclone_local,
 }
-BUCKET, DIRECTORY = (IMGCTL, HALVES, S5CMD, S5CMD_DEFAULT, RCLONE), (IMGCTL, COPY, RCLONE_LOCAL)
+BUCKET, DIRECTORY = (IMGCTL, S5CMD, S5CMD_DEFAULT, RCLONE), (IMGCTL, COPY, RCLONE_LOCAL)
 
 
 def _report(size: str, found: dict[str, Spent], options: argparse.Namespace) -> None:

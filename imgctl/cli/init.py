@@ -8,6 +8,7 @@ from imgctl.cli.options import Options, flag, option
 from imgctl.errors import ExitCode
 from imgctl.ops.doctor import examine_store
 from imgctl.ops.operations import begin_current
+from imgctl.ops.transactions import InProcess
 from imgctl.store.blobs.open import open_store
 from imgctl.store.catalog.engine import Catalog, open_catalog
 from imgctl.store.catalog.find import make_optional
@@ -51,7 +52,7 @@ def command(session: Session, args: Args) -> ExitCode:
         schema = found(catalog).revision
         made = make_optional(catalog) if settings.find.index and schema == HEAD else []
         if applied or made:
-            begin_current(catalog)
+            begin_current(InProcess(catalog))
     finally:
         catalog.close()
     session.text(f"catalog {catalog.place}: {_done([*applied, *made], schema)}")

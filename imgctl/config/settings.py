@@ -40,6 +40,12 @@ class UploadSettings:
     memory: int = setting(
         512 * 2**20, "how many bytes of photos are held in memory at once", unit="bytes", least=2**20, most=LARGEST
     )
+    processes: int = setting(
+        0,
+        "1: one process; 2: the catalog has its own, for more small photos a second; 0: 2 unless there is one core",
+        least=0,
+        most=2,
+    )
     bwlimit: int = setting(0, "how many bytes are uploaded a second; 0: no limit", unit="bytes", least=0, most=LARGEST)
     journal: str = setting("", "the file that records finished uploads; empty: in the state directory; none: no file")
 

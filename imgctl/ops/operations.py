@@ -4,22 +4,21 @@ import json
 import logging
 import os
 import pwd
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextvars import ContextVar
 from datetime import UTC, datetime
-from functools import partial
 from threading import Event
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from imgctl.errors import ImgctlError
 from imgctl.keys import new_id
-from imgctl.ops.retry import write
+from imgctl.ops.retry import retry
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-    from imgctl.store.catalog.engine import Catalog
+    from imgctl.ops.transactions import Statements, Transactions
 
 MOST_TYPED = 1000
 """How many values of one option are recorded."""
@@ -46,42 +45,40 @@ class Recording:
         self._command, self._scope, self._user_id, self._report = command, scope, user_id, report
         self._who = who
         self._id: UUID | None = None
-        self._catalog: Catalog | None = None
+        self._catalog: Transactions | None = None
 
-    def begin(self, catalog: "Catalog") -> None:
+    def begin(self, catalog: "Transactions") -> None:
         """Record that the run begins; does nothing the second time."""
-        from imgctl.store.catalog.operations import begin
-
         if self._id is not None:
             return
         self._id = new_id(datetime.now(UTC))
-        write_it = partial(
-            begin,
-            operation=self._id,
-            command=self._command,
-            who=self._who or who(),
-            host=os.uname().nodename,
-            pid=os.getpid(),
-            scope=json.dumps(self._scope, ensure_ascii=False, default=str),
-            user_id=self._user_id,
-        )
-
-        if _tried(catalog, write_it, "this run is not recorded in the operations"):
+        values = {
+            "command": self._command,
+            "who": self._who or who(),
+            "host": os.uname().nodename,
+            "pid": os.getpid(),
+            "scope": json.dumps(self._scope, ensure_ascii=False, default=str),
+            "user_id": self._user_id,
+        }
+        if _tried(catalog, _begin, self._id, values, failing="this run is not recorded in the operations"):
+            catalog.keep()
             self._catalog = catalog
 
     def end(self, code: int, summary: Mapping[str, object], error: str = "", *, receipt: str = "") -> None:
         """Record how the run ended, with the numbers of the summary that are not 0; only if its begin is recorded."""
         if self._id is None or self._catalog is None:
             return
-        from imgctl.store.catalog.operations import end
-
         counts = {
             name: value for name, value in summary.items() if isinstance(value, int) and value and value is not True
         }
-        recorded = json.dumps(counts) if counts else None
-        report = receipt or self._report
-        write_it = partial(end, operation=self._id, exit_code=code, counts=recorded, report=report, error=error or None)
-        _tried(self._catalog, write_it, "the end of this run is not recorded in the operations", seconds=END_SECONDS)
+        values = {
+            "exit_code": code,
+            "counts": json.dumps(counts) if counts else None,
+            "report": receipt or self._report,
+            "error": error or None,
+        }
+        failing = "the end of this run is not recorded in the operations"
+        _tried(self._catalog, _end, self._id, values, failing=failing, seconds=END_SECONDS)
 
     def close(self) -> None:
         """Close the catalog again: `end` reopens a connection if the catalog was closed before."""
@@ -100,18 +97,36 @@ def who() -> str:
     return f"{before} as {name}" if before and before != name else name
 
 
-def begin_current(catalog: "Catalog") -> None:
+def begin_current(catalog: "Transactions") -> None:
     """Record that the operation of this process begins, if it has one."""
     if (one := current.get()) is not None:
         one.begin(catalog)
 
 
 def _tried(
-    catalog: "Catalog", statements: "Callable[[Connection], None]", failing: str, *, seconds: float = 0.0
+    catalog: "Transactions",
+    write: "Statements[[UUID, Mapping[str, object]], None]",
+    operation: UUID,
+    values: Mapping[str, object],
+    *,
+    failing: str,
+    seconds: float = 0.0,
 ) -> bool:
     try:
-        write(catalog, statements, stop=Event(), seconds=seconds)
+        retry(lambda: catalog.write(write, operation, values), stop=Event(), seconds=seconds)
     except ImgctlError as error:
         log.warning("%s: %s", failing, error.line)
         return False
     return True
+
+
+def _begin(connection: "Connection", operation: UUID, values: Mapping[str, Any]) -> None:
+    from imgctl.store.catalog.operations import begin
+
+    begin(connection, operation, **values)
+
+
+def _end(connection: "Connection", operation: UUID, values: Mapping[str, Any]) -> None:
+    from imgctl.store.catalog.operations import end
+
+    end(connection, operation, **values)

@@ -1,14 +1,22 @@
 """The two parts that every command works on, opened from the settings: the catalog and the store."""
 
+import logging
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
 
 from imgctl.config.settings import Settings
 from imgctl.ops.operations import begin_current
-from imgctl.run.limits import collect_from_here
+from imgctl.ops.transactions import InProcess, OutOfProcess, Transactions
+from imgctl.run.limits import collect_from_here, cores
 from imgctl.store.blobs.base import BlobStore
-from imgctl.store.catalog.engine import Catalog
+
+if TYPE_CHECKING:
+    from imgctl.store.catalog.engine import Catalog
+
+log = logging.getLogger(__name__)
 
 REQUESTS = 16
 
@@ -18,7 +26,7 @@ class Parts:
     """An open catalog whose schema is current, and a store."""
 
     settings: Settings
-    catalog: Catalog
+    catalog: "Catalog"
     store: BlobStore
 
     @property
@@ -41,7 +49,7 @@ def open_parts(settings: Settings, *, connections: int = 4, create: bool = False
         yield Parts(settings=settings, catalog=catalog, store=store)
 
 
-def open_current(url: str, *, connections: int = 4, create: bool = False) -> Catalog:
+def open_current(url: str, *, connections: int = 4, create: bool = False) -> "Catalog":
     """Open a catalog; SchemaNotCurrent if it does not exist or its tables are of another version.
 
     With `create`, for commands that may begin an archive, a catalog that does not exist is made. All others would make an
@@ -55,15 +63,31 @@ def open_current(url: str, *, connections: int = 4, create: bool = False) -> Cat
         if create and found(catalog).revision == ABSENT:
             upgrade(catalog)
         check_current(catalog)
-        begin_current(catalog)
+        begin_current(InProcess(catalog))
     except BaseException:
         catalog.close()
         raise
     return catalog
 
 
+def open_or_create(url: str) -> "Catalog":
+    """Open a catalog, and make it if it does not exist; SchemaNotCurrent if its tables are of another version."""
+    return open_current(url, create=True)
+
+
+def opening(settings: Settings, *, create: bool) -> Transactions:
+    """Begin to open the catalog for an upload: in a child process, unless there is one core or [upload] processes is 1."""
+    opener = open_or_create if create else open_current
+    if (settings.upload.processes or min(cores(), 2)) == 2:
+        try:
+            return OutOfProcess(opener, settings.catalog.url)
+        except OSError as error:
+            log.warning("the catalog has no process of its own: %s", error)
+    return InProcess(partial(opener, settings.catalog.url))
+
+
 @contextmanager
-def catalog_of(settings: Settings) -> Iterator[Catalog]:
+def catalog_of(settings: Settings) -> Iterator["Catalog"]:
     """Open the catalog alone, for bills, which need no store; see `open_current`."""
     with closing(open_current(settings.catalog.url)) as catalog:
         collect_from_here()

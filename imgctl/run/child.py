@@ -13,6 +13,7 @@ from enum import IntEnum
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
+from typing import NoReturn
 
 from imgctl.errors import WorkerError
 from imgctl.run.limits import limit_memory
@@ -72,30 +73,44 @@ class Job:
     def settle(self, message: bytes) -> None:
         """End the future with the child's message."""
         try:
-            kind, value = ForkingPickler.loads(message)
+            self.future.set_result(result_of(message))
         except Exception as error:
             # Unpickling a value may raise any error.
             self.future.set_exception(error)
-            return
-        if kind is Message.VALUE:
-            self.future.set_result(value)
-            return
-        failure, where = value
-        failure.add_note(where)
-        self.future.set_exception(failure)
+
+
+def result_of(message: bytes) -> object:
+    """Return the value of a child's message, or raise its error, whose note says where it was raised."""
+    kind, value = ForkingPickler.loads(message)
+    if kind is Message.VALUE:
+        return value
+    failure, where = value
+    failure.add_note(where)
+    raise failure
 
 
 def serve(connection: Connection, *, parent: int, memory_bytes: int, setup: Callable[[], None] | None) -> None:
-    """Run tasks from `connection`, one at a time in the main thread, until the other end closes."""
-    die_with(parent)
-    _ignore_signals()
-    _die_cheaply()
+    """Run tasks from `connection`, one at a time in the main thread, until the other end closes; READY comes first."""
+    become_child(parent)
     if memory_bytes:
         limit_memory(memory_bytes)
     if setup is not None:
         setup()
-    with suppress(EOFError, OSError):
+    with suppress(OSError):
         connection.send((Message.READY, None))
+    serve_tasks(connection)
+
+
+def become_child(parent: int) -> None:
+    """Leave signals to the process `parent`, end with it, and be the first to go where memory is short."""
+    die_with(parent)
+    _ignore_signals()
+    _die_cheaply()
+
+
+def serve_tasks(connection: Connection) -> NoReturn:
+    """Run tasks from `connection` until the other end closes, or memory is short; then end the process."""
+    with suppress(EOFError, OSError):
         with suppress(MemoryError):
             while True:
                 connection.send_bytes(_run(connection.recv_bytes()))

@@ -13,6 +13,7 @@ from imgctl.ops.erase.order import EraseOrder, Fate, Outcome
 from imgctl.ops.erase.start import erase
 from imgctl.ops.operations import Recording
 from imgctl.ops.receive import missing
+from imgctl.ops.transactions import InProcess
 from imgctl.store.catalog.erased import erasures
 from imgctl.store.catalog.lookups import by_id
 from imgctl.web.answers import refusals, was_owned
@@ -59,7 +60,7 @@ def _erased(state: AppState, caller: Caller, image_id: UUID) -> Response:
     owner = _owner(state, caller, image_id)
     scope = {"images": [str(image_id)], "by": "HTTP"}
     recording = Recording("erase", scope, user_id=owner, report=None, who=f"token {caller.name}")
-    recording.begin(state.parts.catalog)
+    recording.begin(InProcess(state.parts.catalog))
     try:
         outcomes = {one.fate: one for one in erase(state.parts, order, stop=Event())}
     except ImgctlError as error:

@@ -22,6 +22,7 @@ from imgctl.ops.export.order import LEFT_OUT, ExportOrder
 from imgctl.ops.export.stream import stream
 from imgctl.ops.operations import Recording
 from imgctl.ops.spend import terms_of
+from imgctl.ops.transactions import InProcess
 from imgctl.units import DAY_SECONDS, count_of
 from imgctl.web.answers import refusals
 from imgctl.web.auth import Reader, check_user
@@ -75,7 +76,7 @@ def link(user_id: UserId, state: State, caller: Reader, days: Days = DAYS, varia
     until = datetime.fromtimestamp(expires, UTC)
     scope = {"user": str(user_id), "link until": f"{until:%Y-%m-%dT%H:%MZ}", "by": "HTTP"}
     recording = Recording("export", scope, user_id=user_id, report=None, who=f"token {caller.name}")
-    recording.begin(state.parts.catalog)
+    recording.begin(InProcess(state.parts.catalog))
     recording.end(ExitCode.DONE, {"links": 1})
     archived = count_of(found.archived, "original")
     body = {
@@ -173,7 +174,7 @@ def _write(state: AppState, order: ExportOrder, writing: int, stop: Event) -> bo
     """Write an export into a pipe and record the operation; returns whether the export is complete."""
     scope = {"user": str(order.user), "variants": ",".join(order.variants), "by": "HTTP link"}
     recording = Recording("export", scope, user_id=order.user, report=None, who="export link")
-    recording.begin(state.parts.catalog)
+    recording.begin(InProcess(state.parts.catalog))
     try:
         job = stream(state.parts, order, os.fdopen(writing, "wb"), state.spools, stop=stop)
     except ImgctlError as error:

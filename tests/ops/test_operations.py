@@ -5,13 +5,14 @@ from contextlib import closing
 from sqlalchemy import text
 
 from imgctl.ops.operations import Recording
+from imgctl.ops.transactions import InProcess
 from imgctl.store.catalog.engine import open_catalog
 
 
 def test_the_end_of_a_run_is_recorded_though_the_database_restarts(postgres_url: str) -> None:
     recording = Recording("work", {}, user_id=None, report=None)
     with closing(open_catalog(postgres_url)) as catalog, closing(open_catalog(postgres_url)) as administrator:
-        recording.begin(catalog)
+        recording.begin(InProcess(catalog))
         with administrator.write() as connection:
             ended = "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = current_database()"
             connection.execute(text(f"{ended} AND pid <> pg_backend_pid()"))

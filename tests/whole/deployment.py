@@ -103,6 +103,8 @@ class Deployment:
             "IMGCTL_WORK_SCHEDULER": "inline",
             "IMGCTL_WORK_JOBS": "1",
             "IMGCTL_WORK_LEASE": "1s",
+            # The catalog's process starts in the time of five commands: see `with_processes`.
+            "IMGCTL_UPLOAD_PROCESSES": "1",
             "HOME": str(self.directory),
             "TMPDIR": tempfile.gettempdir(),
             **{name: value for name, value in os.environ.items() if name.startswith("AWS_")},
@@ -126,6 +128,10 @@ class Deployment:
     def with_pool(self) -> "Deployment":
         """Return the same deployment, rendering in a child process as on users' machines, not in the command's own."""
         return self.with_settings(WORK_SCHEDULER="")
+
+    def with_processes(self, count: int) -> "Deployment":
+        """Return the same deployment, uploading with so many processes: 2 on users' machines."""
+        return self.with_settings(UPLOAD_PROCESSES=str(count))
 
     def in_environment(self, **variables: str) -> "Deployment":
         """Return the same deployment with more environment variables."""

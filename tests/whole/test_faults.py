@@ -44,9 +44,11 @@ def test_every_file_survives_a_network_that_fails_one_request_in_five(
     assert_whole(servers, large_album.values(), status=Status.PROCESSING)
 
 
+@pytest.mark.parametrize("processes", [1, 2])
 def test_a_database_that_drops_its_connections_is_waited_for(
-    servers: Deployment, large_album: dict[Path, bytes]
+    servers: Deployment, large_album: dict[Path, bytes], processes: int
 ) -> None:
+    servers = servers.with_processes(processes)
     engine = create_engine(servers.catalog_url, isolation_level="AUTOCOMMIT")
 
     def drop_connections(_method: str, _path: str, number: int) -> Fault | None:
@@ -87,6 +89,7 @@ def test_credentials_that_expire_stop_the_run_and_the_next_finishes(
 
 
 # Two simultaneous signals arrive in any order; the second one ends the run.
+@pytest.mark.parametrize("processes", [1, 2])
 @pytest.mark.parametrize(
     ("signals", "codes"),
     [
@@ -96,8 +99,13 @@ def test_credentials_that_expire_stop_the_run_and_the_next_finishes(
     ],
 )
 def test_one_signal_finishes_what_is_in_flight_and_two_end_at_once(
-    servers: Deployment, large_album: dict[Path, bytes], signals: tuple[signal.Signals, ...], codes: set[int]
+    servers: Deployment,
+    large_album: dict[Path, bytes],
+    signals: tuple[signal.Signals, ...],
+    codes: set[int],
+    processes: int,
 ) -> None:
+    servers = servers.with_processes(processes)
     running: list[Run] = []
 
     def policy(_method: str, _path: str, number: int) -> Fault | None:
@@ -118,4 +126,26 @@ def test_one_signal_finishes_what_is_in_flight_and_two_end_at_once(
     assert confirmed <= blobs <= promised
     assert len(signals) == 2 or confirmed == blobs, "what flew when the signal came was put, but not confirmed"
     assert again.code == 0, again.err
+    assert_whole(servers, large_album.values(), status=Status.PROCESSING)
+
+
+def test_a_killed_process_of_the_catalog_is_replaced(servers: Deployment, large_album: dict[Path, bytes]) -> None:
+    running: list[Run] = []
+    killed: list[int] = []
+
+    def policy(_method: str, _path: str, number: int) -> Fault | None:
+        if number == 10:
+            parent = running[0].process.pid
+            killed.extend(map(int, Path(f"/proc/{parent}/task/{parent}/children").read_text().split()))
+            for child in killed:
+                os.kill(child, signal.SIGKILL)
+        return None
+
+    with fault_proxy(servers.store.endpoint_url, policy=policy) as proxy:
+        running.append(servers.with_processes(2).through(proxy.url).start(*UPLOAD, place_of(large_album)))
+        result = running[0].wait()
+
+    assert result.code == 0, result.err
+    assert len(killed) == 1
+    assert "waiting for the catalog: the catalog's process killed by signal 9" in result.err
     assert_whole(servers, large_album.values(), status=Status.PROCESSING)

@@ -20,11 +20,12 @@ JOURNALS = ("journal.db", "journal.db-wal", "journal.db-shm")
 
 
 @pytest.mark.parametrize("keep_journal", [True, False])
-@pytest.mark.parametrize("half", [0, 1])
+@pytest.mark.parametrize("processes", [1, 2])
 def test_a_killed_upload_to_servers_is_finished_by_the_next(
-    servers: Deployment, album: dict[Path, bytes], half: int, keep_journal: bool
+    servers: Deployment, album: dict[Path, bytes], processes: int, keep_journal: bool
 ) -> None:
-    rng = random.Random(f"servers {half} {keep_journal}")
+    rng = random.Random(f"servers {processes} {keep_journal}")
+    servers = servers.with_processes(processes)
     for number in range(KILLS):
         command = _upload(album, number)
         kill_at_a_request(servers, command, UPLOAD_REQUESTS, rng)
@@ -34,11 +35,12 @@ def test_a_killed_upload_to_servers_is_finished_by_the_next(
 
 
 @pytest.mark.parametrize("keep_journal", [True, False])
-@pytest.mark.parametrize("half", [0, 1])
+@pytest.mark.parametrize("processes", [1, 2])
 def test_a_killed_upload_to_a_directory_is_finished_by_the_next(
-    embedded: Deployment, album: dict[Path, bytes], half: int, keep_journal: bool
+    embedded: Deployment, album: dict[Path, bytes], processes: int, keep_journal: bool
 ) -> None:
-    rng = random.Random(f"embedded {half} {keep_journal}")
+    rng = random.Random(f"embedded {processes} {keep_journal}")
+    embedded = embedded.with_processes(processes)
     began = time.monotonic()
     embedded.run(*_upload(album, KILLS))
     usual_seconds = time.monotonic() - began

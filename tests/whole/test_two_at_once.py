@@ -31,7 +31,10 @@ def test_two_workers_render_each_image_exactly_once(servers: Deployment, album: 
 
 
 def test_two_uploads_of_one_tree_end_as_one(new_deployment: Deployment, album: dict[Path, bytes]) -> None:
-    runs = [new_deployment.start("upload", place_of(album), "--user", str(USER), "--json") for _ in range(2)]
+    runs = [
+        new_deployment.with_processes(number).start("upload", place_of(album), "--user", str(USER), "--json")
+        for number in (1, 2)
+    ]
     results = [run.wait() for run in runs]
 
     assert [result.code for result in results] == [0, 0], [result.err for result in results]

@@ -3,13 +3,11 @@
 import os
 import signal
 import time
-from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from imgctl.model import Status
-from imgctl.ops.upload import watch
 from imgctl.ops.upload.watch import is_written_to
 from tests.whole.conftest import photo
 from tests.whole.deployment import USER, Deployment, Run, assert_whole
@@ -82,39 +80,6 @@ def test_neither_a_name_that_is_not_utf_8_nor_a_loop_ends_a_watch(
 
     assert ended.code == 0, ended.err
     assert_whole(embedded, [photo(number) for number in range(3)], status=Status.PROCESSING)
-
-
-def scan_always() -> None:
-    """Walk the directory again at once, instead of every hour."""
-    watch.RESCAN_SECONDS = 0.0
-
-
-def test_a_skipped_file_is_reported_once_until_it_changes(embedded: Deployment, tmp_path: Path) -> None:
-    place = tmp_path / "scans"
-    (place / ".cache").mkdir(parents=True)
-    (place / "0.jpg").write_bytes(photo(0))
-    (place / "link").symlink_to("0.jpg")
-    (place / "notes.txt").write_text("a note")
-    embedded.run("init")
-    run = embedded.start("watch", str(place), "--user", str(USER), "--settle", "0.1s", "--json", before=scan_always)
-
-    def is_reported(times: int, file: str) -> None:
-        while run.out.read_text().count(f'"{place / file}"') < times:
-            run.process.join(0.05)
-            assert run.process.exitcode is None, run.err.read_text()
-
-    # Four walks, of which each finds all.
-    is_reported(4, "0.jpg")
-    (place / "notes.txt").write_text("another note")
-    (place / ".cache/thumb.jpg").write_bytes(photo(1))
-    is_reported(2, "notes.txt")
-    is_reported(8, "0.jpg")
-    os.kill(run.process.pid or 0, signal.SIGTERM)
-    ended = run.wait()
-
-    skipped = Counter(str(one["path"]) for one in ended.of("file") if one["fate"] == "skipped")
-    assert skipped == {str(place / name): times for name, times in (("notes.txt", 2), ("link", 1), (".cache", 1))}
-    assert ended.summary["skipped"] == 4
 
 
 def test_a_run_after_it_finds_all_there(embedded: Deployment, album: dict[Path, bytes]) -> None:

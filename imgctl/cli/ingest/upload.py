@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from imgctl.cli.ingest.selection import SelectionOptions, lists
 from imgctl.cli.options import flag, option, order_of
 from imgctl.errors import ExitCode
 from imgctl.ops.ingest.outcome import Fate, FileOutcome, FileTally, Reason, Reports, record
+from imgctl.ops.parts import opening
+from imgctl.ops.transactions import Transactions
 from imgctl.ops.upload.order import Selection, UploadedAt, UploadOrder
 from imgctl.store.blobs.traits import Kept
 from imgctl.units import count_of, counts_of, format_bytes
@@ -62,6 +65,7 @@ imgctl upload /mnt/nas --user-from '{user}/**' --bwlimit 50MiB
         "upload.bwlimit": "",
         "upload.concurrency": "Puts in flight; 0: adaptive.",
         "upload.memory": "",
+        "upload.processes": "",
         "upload.journal": "Journal of uploaded files; none: no journal.",
     },
 )
@@ -76,6 +80,12 @@ def command(session: Session, args: Args) -> ExitCode:
     images are listed and skipped. A picture, camera raw or film of an unsupported format fails, and the exit code is 3,
     unless --leave-out names its format. `imgctl work` builds the variants.
     """
+    # First, because nothing takes longer at the start, and it takes none of this process's time.
+    with closing(opening(session.settings, create=not args.dry_run)) as catalog:
+        return _upload(session, args, catalog)
+
+
+def _upload(session: Session, args: Args, catalog: Transactions) -> ExitCode:
     from imgctl.ops.upload.start import journal_file, uploading
     from imgctl.store.blobs.open import open_store
 
@@ -91,7 +101,14 @@ def command(session: Session, args: Args) -> ExitCode:
         try:
             with (
                 uploading(
-                    settings, selection, order, store=store, journal=journal, stop=run.stop, report=run.say
+                    settings,
+                    selection,
+                    order,
+                    store=store,
+                    journal=journal,
+                    stop=run.stop,
+                    report=run.say,
+                    catalog=catalog,
                 ) as outcomes,
                 Reports(args.report, args.failed_out, inputs=lists(selection)) as reports,
             ):

@@ -5,7 +5,7 @@ finds it.
 """
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from uuid import UUID
 
 from sqlalchemy import Connection
@@ -13,7 +13,8 @@ from sqlalchemy import Connection
 from imgctl.config.places import StoreSettings
 from imgctl.errors import StoreError
 from imgctl.keys import stem_of
-from imgctl.ops.retry import StopSignal, read
+from imgctl.ops.retry import StopSignal, retry
+from imgctl.ops.transactions import InProcess, Transactions
 from imgctl.store.blobs.base import BlobStore
 from imgctl.store.catalog.engine import Catalog
 from imgctl.store.catalog.erased import erasures
@@ -28,27 +29,28 @@ def delete_if_erased(
 ) -> set[UUID]:
     """Of images whose rows this process lost, delete the blobs of the erased ones; returns the erased ids."""
     lost = set(ids)
-    gone = erased_or_held(catalog, lost, stop=stop) if lost else {}
+    gone = erased_or_held(InProcess(catalog), lost, stop=stop) if lost else {}
     delete_late(store, [stem for one, is_kept in gone.items() if not is_kept for stem in stems_of(one, settings)])
     return set(gone)
 
 
-def erased_or_held(catalog: Catalog, ids: Iterable[UUID], *, stop: StopSignal) -> dict[UUID, bool]:
+def erased_or_held(catalog: Transactions, ids: Iterable[UUID], *, stop: StopSignal) -> dict[UUID, bool]:
     """Return which of these images were erased or are being erased, and whether their blobs must stay for now.
 
     They must while any hold is in force and the erasure has not ended: only `erase` can compare their owners with the
     holds, and it looks for late blobs before it ends.
     """
-
-    def query(connection: Connection) -> dict[UUID, bool]:
-        found = erasures(connection, ids)
-        is_held = bool(found) and bool(in_force(connection))
-        return {one.id: is_held and one.erased_at is None for one in found.values()}
-
-    gone = read(catalog, query, stop=stop)
+    wanted = list(ids)
+    gone = retry(lambda: catalog.read(_erased_or_held, wanted), stop=stop)
     if kept := sum(gone.values()):
         log.warning("late blobs of %s stay, because of a hold; `imgctl erase` decides", count_of(kept, "erased image"))
     return gone
+
+
+def _erased_or_held(connection: Connection, ids: Sequence[UUID]) -> dict[UUID, bool]:
+    found = erasures(connection, ids)
+    is_held = bool(found) and bool(in_force(connection))
+    return {one.id: is_held and one.erased_at is None for one in found.values()}
 
 
 def delete_late(store: BlobStore, stems: Iterable[str]) -> None:

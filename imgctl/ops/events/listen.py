@@ -18,6 +18,7 @@ from imgctl.ops.parts import Parts
 from imgctl.ops.retry import StopSignal, retry
 from imgctl.ops.sources.base import SourceFile
 from imgctl.ops.sources.open import DISTANT_READERS, Sources
+from imgctl.ops.transactions import InProcess
 from imgctl.ops.upload.order import UploadOrder
 from imgctl.ops.upload.start import Taking, taking
 from imgctl.store.aws.queue import MOST_MESSAGES, Message, Queue
@@ -65,7 +66,7 @@ def listening(
             closing(_Listening(queue, arrivals, counts=counts, stop=stop, drain=drain, dead_letter=dead_letter))
         )
         # Chunks of one: one object may be a large film, and others need not wait for its reader.
-        how = Taking(order=order, readers=DISTANT_READERS, chunk=1, catalog=parts.catalog)
+        how = Taking(order=order, readers=DISTANT_READERS, chunk=1, catalog=InProcess(parts.catalog))
         outcomes = stack.enter_context(taking(parts.settings, run.files(), how, store=parts.store, stop=stop))
         yield run.settled(outcomes)
 

@@ -12,6 +12,7 @@ from imgctl.ops.parts import Parts
 from imgctl.ops.retry import StopSignal
 from imgctl.ops.sources.base import SourceFile
 from imgctl.ops.sources.open import Sources
+from imgctl.ops.transactions import InProcess
 from imgctl.ops.upload.order import UploadOrder
 from imgctl.ops.upload.start import Taking, taking
 
@@ -47,6 +48,6 @@ def take_in(parts: Parts, events: list[Event], *, stop: StopSignal) -> EventOutc
             else:
                 files.append(arrival)
         if files:
-            how = Taking(order=UploadOrder(), readers=1, chunk=1, catalog=parts.catalog)
+            how = Taking(order=UploadOrder(), readers=1, chunk=1, catalog=InProcess(parts.catalog))
             taken.outcomes += stack.enter_context(taking(parts.settings, files, how, store=parts.store, stop=stop))
     return taken

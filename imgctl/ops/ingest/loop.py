@@ -11,13 +11,13 @@ promised ahead, so that no put waits for a commit, even with a slow disk or a di
 """
 
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from threading import Event
 from typing import TYPE_CHECKING, Generic, TypeAlias
 from uuid import UUID
 
-from imgctl.model import Promised, Status
+from imgctl.model import NewImage, Promised, Status
 from imgctl.ops.ingest.handover import BATCH, Handover, Work
 from imgctl.ops.ingest.original import Prepared, S, as_promised
 from imgctl.ops.ingest.outcome import Fate, FileOutcome, Reason
@@ -30,10 +30,10 @@ from imgctl.run.window import ByteBudget
 from imgctl.store.blobs.base import BlobStore
 
 if TYPE_CHECKING:
-    # Imported while files are being read: this import is the slowest step of the start.
     from sqlalchemy import Connection
 
-    from imgctl.store.catalog.engine import Catalog
+    from imgctl.ops.ingest.describe import Description
+    from imgctl.ops.transactions import Transactions
 
 # The most files that wait for a put in flight because they have the same content.
 MOST_DUPLICATES = 8 * BATCH
@@ -116,7 +116,7 @@ class Ingest(Generic[S]):
         for _ in range(self._order.readers or 1):
             self._read_more()
 
-    def outcomes(self, catalog: "Catalog") -> Generator[FileOutcome]:
+    def outcomes(self, catalog: "Transactions") -> Generator[FileOutcome]:
         """Promise, put and confirm; yields one outcome per item as soon as it is known.
 
         Starts no further image after `stop` is set. Raises the error that ends the run (no bucket, no permission, no
@@ -177,7 +177,7 @@ class Ingest(Generic[S]):
             image = prepared.row.id
             yield from (one.failed(error, image=image) for one in (prepared, *self._pop_duplicates(prepared)))
 
-    def _transact(self, catalog: "Catalog") -> Iterator[FileOutcome]:
+    def _transact(self, catalog: "Transactions") -> Iterator[FileOutcome]:
         work = self._handover.take(self._left)
         if work.prepared and not self._order.dry_run:
             self.bucket.result()
@@ -202,19 +202,13 @@ class Ingest(Generic[S]):
         self._safe(safe)
         yield from filter(None, settled)
 
-    def _write(self, catalog: "Catalog", work: Work[S]) -> tuple[list[Promised], set[UUID]]:
+    def _write(self, catalog: "Transactions", work: Work[S]) -> tuple[list[Promised], set[UUID]]:
         """Write one transaction; return the new promises, and the ids of arrived images that were erased meanwhile."""
-        from imgctl.store.catalog.reservations import contents, keep, promise
-
         rows = [one.row for one in work.prepared]
         if self._order.dry_run:
-            with catalog.read() as connection:
-                return contents(connection, rows), set()
-        with catalog.write() as connection:
-            erased = keep(connection, [one.row for one in work.arrived]) if work.arrived else set()
-            promised = promise(connection, rows) if rows else []
-            _write_descriptions(connection, work.prepared, promised)
-            return promised, erased
+            return catalog.read(_contents, rows), set()
+        described = {number: one.description for number, one in enumerate(work.prepared) if one.description is not None}
+        return catalog.write(_write, [one.row for one in work.arrived], rows, described)
 
     def _promised(
         self,
@@ -253,7 +247,7 @@ class Ingest(Generic[S]):
         detail = f"same content as {prepared.path}"
         yield from (one.outcome(Fate.PRESENT, Reason.SAME_CONTENT, detail, image=image) for one in duplicates)
 
-    def _too_late(self, catalog: "Catalog", every: Sequence[Prepared[S]]) -> Iterator[FileOutcome]:
+    def _too_late(self, catalog: "Transactions", every: Sequence[Prepared[S]]) -> Iterator[FileOutcome]:
         """Delete the blobs of images that were erased during their puts; yield the outcomes."""
         if not every:
             return
@@ -282,12 +276,33 @@ class Ingest(Generic[S]):
             self._budget.release(prepared.held)
 
 
+def _contents(connection: "Connection", rows: Sequence[NewImage]) -> list[Promised]:
+    from imgctl.store.catalog.reservations import contents
+
+    return contents(connection, rows)
+
+
+def _write(
+    connection: "Connection",
+    arrived: Sequence[NewImage],
+    rows: Sequence[NewImage],
+    described: Mapping[int, "Description"],
+) -> tuple[list[Promised], set[UUID]]:
+    """Confirm `arrived` and promise `rows`; `described` has the metadata from beside those rows, by their position."""
+    # Imported while files are being read: this import is the slowest step of the start.
+    from imgctl.store.catalog.reservations import keep, promise
+
+    erased = keep(connection, arrived) if arrived else set()
+    promised = promise(connection, rows) if rows else []
+    _write_descriptions(connection, described, promised)
+    return promised, erased
+
+
 def _write_descriptions(
-    connection: "Connection", prepared: Iterable[Prepared[S]], promised: Iterable[Promised]
+    connection: "Connection", described: Mapping[int, "Description"], promised: Sequence[Promised]
 ) -> None:
     """Write the sidecar metadata of copies whose image has a row already: the first copy may have had no sidecar."""
-    pairs = zip(prepared, promised, strict=True)
-    copies = [(row.id, one.description) for one, row in pairs if one.description is not None and not row.created]
+    copies = [(promised[number].id, one) for number, one in described.items() if not promised[number].created]
     if copies:
         from imgctl.store.catalog.details import SidecarMetadata, fill
 

@@ -26,6 +26,7 @@ from imgctl.ops.insert.entries import Entry
 from imgctl.ops.parts import Parts
 from imgctl.ops.ranges import CHUNK_BYTES, chunks, in_store
 from imgctl.ops.retry import Failures, StopSignal, read
+from imgctl.ops.transactions import InProcess
 from imgctl.run.window import ByteBudget
 from imgctl.store.blobs.base import Blob
 from imgctl.store.catalog.lookups import by_ids
@@ -66,7 +67,7 @@ def insert(
     # First, because a HEAD cannot distinguish a missing bucket from a missing blob.
     ingest.bucket.result()
     ingest.start()
-    yield from ingest.outcomes(parts.catalog)
+    yield from ingest.outcomes(InProcess(parts.catalog))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,9 @@ from imgctl.ops.sources.base import SourceFile
 from imgctl.ops.upload.journal import Entry, Journal, scope_of
 
 if TYPE_CHECKING:
-    from imgctl.store.catalog.engine import Catalog
+    from sqlalchemy import Connection
+
+    from imgctl.ops.transactions import Transactions
 
 # A journal transaction costs about as much as a hundred rows in it.
 MOST_WAITING, FLUSH_SECONDS = 512, 1.0
@@ -23,6 +25,8 @@ MOST_WAITING, FLUSH_SECONDS = 512, 1.0
 # User, path, stamp and expected SHA-256: a manifest may list a file for several users, and an archive may hold several
 # files of the same name, which differ in their stamps.
 OwnedFile = tuple[UUID | None, str, int, bytes | None]
+# Owner and status by image: ids as bytes, which cross to another process in a tenth of the time.
+Rows = dict[bytes, tuple[bytes, Status]]
 # The image id in the journal of a file that is not an image; its digest column then holds version, reason and detail.
 _NO_IMAGE = UUID(int=0)
 _STRAYS = frozenset((Reason.NOT_AN_IMAGE, Reason.SIDECAR))
@@ -35,7 +39,7 @@ class AlreadyUploaded:
     """
 
     def __init__(
-        self, journal: Journal | None, store_url: str, catalog: "Future[Catalog]", *, stop: StopSignal
+        self, journal: Journal | None, store_url: str, catalog: "Future[Transactions]", *, stop: StopSignal
     ) -> None:
         self._journal = journal
         self._is_empty = journal is None or journal.is_empty()
@@ -103,15 +107,18 @@ class AlreadyUploaded:
                 entries |= {owned_file(one.found): one for one in known.values() if _is_as_listed(one)}
         return entries
 
-    def _lookup(self, ids: Sequence[UUID]) -> dict[UUID, tuple[UUID, Status]]:
-        catalog = self._catalog.result()
-        from imgctl.store.catalog.reservations import lookup
-
-        with catalog.read() as connection:
-            return lookup(connection, ids)
+    def _lookup(self, ids: Sequence[UUID]) -> Rows:
+        return self._catalog.result().read(_lookup, [one.bytes for one in ids])
 
     def _scope(self, user: UUID | None) -> bytes:
         return scope_of(self._catalog.result().place, self._store_url, str(user))
+
+
+def _lookup(connection: "Connection", ids: Sequence[bytes]) -> Rows:
+    from imgctl.store.catalog.reservations import lookup
+
+    found = lookup(connection, [UUID(bytes=one) for one in ids])
+    return {image.bytes: (user.bytes, status) for image, (user, status) in found.items()}
 
 
 def owned_file(found: SourceFile) -> OwnedFile:
@@ -137,17 +144,18 @@ def _stray(entry: Entry) -> FileOutcome | None:
     return FileOutcome(path=found.path, fate=Fate.SKIPPED, reason=Reason(reason), detail=detail, bytes=found.size)
 
 
-def _is_safe(entry: Entry, rows: dict[UUID, tuple[UUID, Status]]) -> bool:
-    user, status = rows.get(entry.image, (None, Status.UPLOADING))
-    return user == entry.found.user_id and status is not Status.UPLOADING
+def _is_safe(entry: Entry, rows: Rows) -> bool:
+    user, status = rows.get(entry.image.bytes, (None, Status.UPLOADING))
+    owner = entry.found.user_id
+    return owner is not None and user == owner.bytes and status is not Status.UPLOADING
 
 
-def _present(entry: Entry, rows: dict[UUID, tuple[UUID, Status]]) -> FileOutcome:
+def _present(entry: Entry, rows: Rows) -> FileOutcome:
     return FileOutcome(
         path=entry.found.path,
         fate=Fate.PRESENT,
         reason=Reason.ALREADY_THERE,
-        detail=f"{rows[entry.image][1]} as {entry.image}",
+        detail=f"{rows[entry.image.bytes][1]} as {entry.image}",
         id=entry.image,
         sha256=entry.sha256,
         bytes=entry.found.size,

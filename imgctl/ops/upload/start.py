@@ -8,7 +8,6 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from imgctl.config.places import StoreSettings
 from imgctl.config.settings import Settings
@@ -17,10 +16,13 @@ from imgctl.ops.ingest.loop import Ingest, IngestOrder
 from imgctl.ops.ingest.original import Prepared
 from imgctl.ops.ingest.outcome import FileOutcome
 from imgctl.ops.ingest.recognise import Recogniser
+from imgctl.ops.operations import begin_current
+from imgctl.ops.parts import opening
 from imgctl.ops.retry import StopSignal
 from imgctl.ops.sources.base import SourceFile
 from imgctl.ops.sources.listed import looked
 from imgctl.ops.sources.open import Sources
+from imgctl.ops.transactions import Transactions
 from imgctl.ops.upload.already import AlreadyUploaded
 from imgctl.ops.upload.choose import chosen
 from imgctl.ops.upload.journal import Entry, Journal
@@ -30,10 +32,6 @@ from imgctl.run.limits import collect_from_here, reuse_large_buffers
 from imgctl.run.window import ByteBudget
 from imgctl.store.blobs.base import BlobStore
 from imgctl.store.blobs.open import local_roots
-
-if TYPE_CHECKING:
-    # Imported while files are being read: this import is the slowest step of the start.
-    from imgctl.store.catalog.engine import Catalog
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +49,7 @@ def uploading(
     journal: Path | None,
     stop: StopSignal,
     report: Callable[[str], None],
+    catalog: Transactions | None = None,
 ) -> Iterator[Iterator[FileOutcome]]:
     """Upload a selection of files; the upload advances as the caller iterates over the outcomes; see `ingest.loop`.
 
@@ -60,7 +59,13 @@ def uploading(
         files = chosen(replace(selection, leave_out=own_directories(settings.store)), sources)
         readers, chunk = sources.reading(readers=0, chunk=LOCAL_CHUNK)
         how = Taking(
-            order=order, readers=readers, chunk=chunk, journal=journal, report=report, create=not order.dry_run
+            order=order,
+            readers=readers,
+            chunk=chunk,
+            journal=journal,
+            report=report,
+            catalog=catalog,
+            create=not order.dry_run,
         )
         with taking(settings, files, how, store=store, stop=stop) as outcomes:
             yield outcomes
@@ -70,7 +75,7 @@ def uploading(
 class Taking:
     """How files are ingested: readers (0: adaptive), files per chunk, the journal file, the callback for its errors.
 
-    `catalog` is an open catalog to use instead of that in the settings; with `create` that one is made if it is missing.
+    `catalog` is used instead of that in the settings, and left open; with `create` that one is made if it is missing.
     """
 
     order: UploadOrder
@@ -78,7 +83,7 @@ class Taking:
     chunk: int = LOCAL_CHUNK
     journal: Path | None = None
     report: Callable[[str], None] = log.warning
-    catalog: "Catalog | None" = None
+    catalog: Transactions | None = None
     create: bool = False
 
 
@@ -97,7 +102,8 @@ def taking(
         remembered = Journal(how.journal, report=how.report) if how.journal is not None else None
         if remembered is not None:
             stack.callback(remembered.close)
-        opened: Future[Catalog] = Future()
+        catalog = how.catalog or stack.enter_context(closing(opening(settings, create=how.create)))
+        opened: Future[Transactions] = Future()
         # If the catalog never opens, readers that wait for it end with CancelledError.
         stack.callback(opened.cancel)
         already = AlreadyUploaded(remembered, settings.store.url, opened, stop=stop)
@@ -120,10 +126,8 @@ def taking(
         )
         stack.callback(ingest.close)
         ingest.start()
-        if (catalog := how.catalog) is None:
-            from imgctl.ops.parts import open_current
-
-            catalog = stack.enter_context(closing(open_current(settings.catalog.url, create=how.create)))
+        catalog.open()
+        begin_current(catalog)
         collect_from_here()
         opened.set_result(catalog)
         yield stack.enter_context(closing(ingest.outcomes(catalog)))

@@ -5,7 +5,7 @@ import os
 import signal
 import stat
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +13,7 @@ from pathlib import Path
 from imgctl.config.settings import Settings
 from imgctl.errors import ConfigError, UsageError
 from imgctl.keys import is_utf8
-from imgctl.ops.ingest.outcome import Fate, FileOutcome
+from imgctl.ops.ingest.outcome import FileOutcome
 from imgctl.ops.retry import StopSignal
 from imgctl.ops.sources.base import SourceFile
 from imgctl.ops.sources.open import Sources
@@ -29,9 +29,6 @@ RESCAN_SECONDS = 3600.0
 # The same after an event that watchfiles cannot report: one with a name that is not UTF-8. The time doubles, up to a minute,
 # while such events go on: a scan causes them itself, by opening a directory of such a name.
 LOST_SECONDS, MOST_LOST_SECONDS = 5.0, 60.0
-
-# Skipped files that are known to be reported, about 5 MB; with more the next walk reports all again.
-MOST_SKIPPED = 2**16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,31 +64,7 @@ def watching(
         found = WatchedDirectory(directory, rules, sources, watch, apart=apart, stop=stop)
         how = Taking(order=order, journal=journal, report=report)
         with taking(settings, found.files(), how, store=store, stop=stop) as outcomes:
-            yield _news(outcomes)
-
-
-def _news(outcomes: Iterable[FileOutcome]) -> Iterator[FileOutcome]:
-    """Yield the outcomes without those of skipped files that were reported by an earlier walk and have not changed."""
-    reported: set[int] = set()
-    for outcome in outcomes:
-        if outcome.fate is Fate.SKIPPED:
-            # A hash each, as there may be many.
-            state = hash((outcome.path, outcome.reason, _state(outcome.path)))
-            if state in reported:
-                continue
-            if len(reported) >= MOST_SKIPPED:
-                reported.clear()
-            reported.add(state)
-        yield outcome
-
-
-def _state(path: str) -> tuple[int, int] | None:
-    """Return size and mtime of a file; None for a directory, which changes with its files."""
-    try:
-        info = os.stat(path, follow_symlinks=False)  # noqa: PTH116
-    except OSError:
-        return None
-    return None if stat.S_ISDIR(info.st_mode) else (info.st_size, info.st_mtime_ns)
+            yield outcomes
 
 
 class WatchedDirectory:

@@ -18,6 +18,7 @@ from imgctl.ops.signed import places_of
 from imgctl.ops.sources.base import SourceFile
 from imgctl.ops.sources.listed import looked
 from imgctl.ops.sources.open import Sources
+from imgctl.ops.transactions import InProcess, Transactions
 from imgctl.ops.upload.already import AlreadyUploaded, owned_file
 from imgctl.ops.upload.choose import chosen
 from imgctl.ops.upload.journal import Journal
@@ -29,7 +30,6 @@ from imgctl.ops.verify.hand_over import HandOver
 from imgctl.run.limits import reuse_large_buffers
 from imgctl.run.threads import thread_pool
 from imgctl.run.window import ByteBudget
-from imgctl.store.catalog.engine import Catalog
 
 CHUNK = 64
 MOST_READERS = 8
@@ -72,8 +72,8 @@ def verifying(
         journal = journal_file(settings.upload.journal)
         is_kept = journal is not None and journal.exists()
         remembered = stack.enter_context(closing(Journal(journal, report=report))) if journal and is_kept else None
-        opened: Future[Catalog] = Future()
-        opened.set_result(parts.catalog)
+        opened: Future[Transactions] = Future()
+        opened.set_result(InProcess(parts.catalog))
         reading = _Reading(
             how=Preparing(
                 recogniser=stack.enter_context(closing(Recogniser(settings.work, leave_out=order.upload.leave_out))),

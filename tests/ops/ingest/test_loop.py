@@ -18,6 +18,7 @@ from imgctl.ops.ingest.handover import BATCH, MOST_PREPARED, MOST_PREPARED_BYTES
 from imgctl.ops.ingest.loop import MOST_DUPLICATES, Ingest, IngestOrder
 from imgctl.ops.ingest.original import Content, Prepared, new_row
 from imgctl.ops.ingest.outcome import Fate, FileOutcome, Reason
+from imgctl.ops.transactions import InProcess
 from imgctl.run.window import ByteBudget
 from imgctl.store.catalog.engine import Catalog
 from tests.ops.ingest.test_puts import Reached
@@ -75,7 +76,7 @@ def test_originals_are_prepared_before_there_is_a_catalog(tmp_path: Path, catalo
     assert reading.reaches(3) == 3
     run.bucket.result()
     assert store.times == 1
-    assert [outcome.fate for outcome in run.outcomes(catalog)] == [Fate.UPLOADED] * 3
+    assert [outcome.fate for outcome in run.outcomes(InProcess(catalog))] == [Fate.UPLOADED] * 3
     with catalog.read() as connection:
         assert [image.status for image in walk(connection)] == [Status.PROCESSING] * 3
 
@@ -88,7 +89,7 @@ def test_the_bucket_is_checked_only_if_there_is_an_image_to_put(
     run = ingest([1, 2, "notes.txt"] if dry_run else ["notes.txt"], Reading(), store, dry_run=dry_run)
 
     run.start()
-    outcomes = list(run.outcomes(catalog))
+    outcomes = list(run.outcomes(InProcess(catalog)))
 
     assert [one.fate for one in outcomes if one.fate is not Fate.SKIPPED] == [Fate.PLANNED] * (2 * dry_run)
     assert store.times == 0
@@ -110,7 +111,7 @@ def test_files_of_one_content_share_its_fate_however_many_there_are(tmp_path: Pa
     run = ingest([7] * 3000, Reading(), Reached(tmp_path))
 
     run.start()
-    fates = [outcome.fate for outcome in run.outcomes(catalog)]
+    fates = [outcome.fate for outcome in run.outcomes(InProcess(catalog))]
 
     assert (fates.count(Fate.UPLOADED), fates.count(Fate.PRESENT)) == (1, 2999)
 
@@ -129,7 +130,7 @@ def test_files_of_one_content_that_cannot_be_put_all_fail(tmp_path: Path, catalo
 
     run.start()
 
-    assert [outcome.fate for outcome in run.outcomes(catalog)] == [Fate.FAILED] * 3000
+    assert [outcome.fate for outcome in run.outcomes(InProcess(catalog))] == [Fate.FAILED] * 3000
 
 
 def test_a_reader_error_ends_the_run_after_the_puts_in_flight(tmp_path: Path, catalog: Catalog) -> None:
@@ -144,7 +145,7 @@ def test_a_reader_error_ends_the_run_after_the_puts_in_flight(tmp_path: Path, ca
     outcomes: list[FileOutcome] = []
 
     with pytest.raises(ImgctlError, match="torn"):
-        outcomes.extend(run.outcomes(catalog))
+        outcomes.extend(run.outcomes(InProcess(catalog)))
 
     with catalog.read() as connection:
         assert all(image.status in (Status.PROCESSING, Status.UPLOADING) for image in walk(connection))

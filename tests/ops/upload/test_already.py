@@ -12,6 +12,7 @@ import pytest
 from imgctl.ops.ingest.outcome import Fate, FileOutcome, Reason
 from imgctl.ops.sources.base import SourceFile
 from imgctl.ops.sources.local import LocalFiles
+from imgctl.ops.transactions import InProcess, Transactions
 from imgctl.ops.upload.already import AlreadyUploaded
 from imgctl.ops.upload.journal import Entry, Journal, scope_of
 from imgctl.store.catalog.engine import Catalog, open_catalog
@@ -31,8 +32,8 @@ def found(name: str, *, pinned: bool) -> SourceFile:
 
 @pytest.mark.parametrize("pinned", [True, False], ids=["object", "file of a disk"])
 def test_an_object_is_recorded_as_soon_as_it_is_safe(tmp_path: Path, catalog: Catalog, pinned: bool) -> None:
-    opened: Future[Catalog] = Future()
-    opened.set_result(catalog)
+    opened: Future[Transactions] = Future()
+    opened.set_result(InProcess(catalog))
     with closing(Journal(tmp_path / "journal.db")) as ours, closing(Journal(tmp_path / "journal.db")) as theirs:
         already = AlreadyUploaded(ours, STORE_URL, opened, stop=Event())
         image, stray = found("a.jpg", pinned=pinned), found("b.txt", pinned=pinned)
