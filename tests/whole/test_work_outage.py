@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from imgctl.errors import StoreDenied, StoreUnavailable
+from imgctl.keys import PROBES
 from imgctl.model import Status
 from imgctl.ops.work.order import Fate
 from imgctl.store.catalog.claims import claim
@@ -76,6 +77,45 @@ def test_a_store_that_stays_away_ends_the_run_and_blames_nobody(
     images = servers.images()
     assert {(image.status, image.leased_until) for image in images} == {(Status.PROCESSING, None)}
     assert {image.attempts - image.forgiven for image in images} == {0}
+
+
+@pytest.mark.parametrize("command", ["work", "backfill"])
+def test_a_store_that_denies_variants_alone_ends_the_run_and_blames_nobody(
+    servers: Deployment, album: dict[Path, bytes], command: str
+) -> None:
+    servers.run(*UPLOAD, place_of(album))
+    options = ["--drain"] if command == "work" else ["--force"]
+    if command == "backfill":
+        servers.run("work", "--drain")
+    before = {image.id: (image.status, image.thumb_key, image.attempts - image.forgiven) for image in servers.images()}
+
+    def deny(method: str, path: str, _number: int) -> Fault | None:
+        return Fault.EXPIRED if method == "PUT" and PROBES not in path else None
+
+    with fault_proxy(servers.store.endpoint_url, policy=deny) as proxy:
+        denied = servers.through(proxy.url).with_settings(WORK_MAX_ATTEMPTS="1").run(command, *options)
+
+    assert denied.code == 1, denied.err
+    assert "denies access" in denied.err
+    images = servers.images()
+    assert {one.id: (one.status, one.thumb_key, one.attempts - one.forgiven) for one in images} == before
+    assert {one.leased_until for one in images} == {None}
+
+
+def test_an_image_whose_variants_alone_are_denied_is_blamed(servers: Deployment, album: dict[Path, bytes]) -> None:
+    servers.run(*UPLOAD, place_of(album))
+    cursed = servers.images()[19]
+
+    def deny(method: str, path: str, _number: int) -> Fault | None:
+        return Fault.EXPIRED if method == "PUT" and str(cursed.id) in path else None
+
+    with fault_proxy(servers.store.endpoint_url, policy=deny) as proxy:
+        far = servers.through(proxy.url)
+        work_in_one_child(far, order_for(far))
+
+    images = {image.id: image for image in servers.images()}
+    assert images.pop(cursed.id).status is Status.FAILED
+    assert {image.status for image in images.values()} == {Status.READY}
 
 
 def test_images_whose_workers_died_each_time_are_failed_and_told(servers: Deployment, album: dict[Path, bytes]) -> None:

@@ -24,6 +24,8 @@ BATCH_BYTES = 32 * 2**20
 BATCHES_A_SLOT = 2
 MOST_CLAIMED = 1024
 SLOTS_SECONDS = 5.0
+# After another image was put, a few may be refused for reasons of their own.
+MOST_REFUSED = 8
 FIRST_PAUSE_SECONDS = 0.25
 LONGEST_PAUSE_SECONDS = 10.0
 
@@ -159,7 +161,8 @@ class StoreWatch:
     """Holds back images that failed with a store error until the store has been checked.
 
     If the store works, the attempt counts. In an outage the run waits, and the images return with the attempt forgiven;
-    `fatal` is the error that ends the run: no permission, no bucket, no space, or an outage beyond `outage_seconds`.
+    `fatal` is the error that ends the run: no permission, no bucket, no space, or an outage beyond `outage_seconds`. A
+    store may allow the check and refuse variants: that ends the run unless others were put.
     """
 
     def __init__(self, pool: Pool, store: StoreSettings, *, outage_seconds: float) -> None:
@@ -172,6 +175,8 @@ class StoreWatch:
         self._down_since: float | None = None
         self._pause = FIRST_PAUSE_SECONDS
         self._check_at = 0.0
+        self._has_put = False
+        self._refused_in_a_row = 0
 
     @property
     def unreachable(self) -> bool:
@@ -185,6 +190,7 @@ class StoreWatch:
 
     def decided(self, outcomes: list[Outcome], *, stopping: bool) -> list[Outcome]:
         """Return the outcomes that can be decided now, from these and from those held back."""
+        self._count_refused(outcomes)
         self._undecided += [one for one in outcomes if one.ending is Ending.STORE_FAILED]
         decided = [one for one in outcomes if one.ending is not Ending.STORE_FAILED]
         if not self._undecided:
@@ -195,6 +201,12 @@ class StoreWatch:
         if self._checked is not None and self._checked.done():
             decided += self._decide(self._checked)
         return decided
+
+    def _count_refused(self, outcomes: list[Outcome]) -> None:
+        for one in outcomes:
+            if one.ending is Ending.RENDERED:
+                self._has_put, self._refused_in_a_row = True, 0
+            self._refused_in_a_row += one.refused is not None
 
     def _check(self) -> None:
         if self._checked is not None or time.monotonic() < self._check_at:
@@ -210,7 +222,9 @@ class StoreWatch:
         error = checked.exception()
         if error is None:
             forgiven, self._down_since, self._pause = self.unreachable, None, FIRST_PAUSE_SECONDS
-            return self._release(forgiven=forgiven)
+            if self._refused_in_a_row > (MOST_REFUSED if self._has_put else 0):
+                self.fatal = next((one.refused for one in self._undecided if one.refused), None)
+            return self._release(forgiven=forgiven or self.fatal is not None)
         now = time.monotonic()
         self._down_since = self._down_since or now
         lasting = now - self._down_since >= self._outage_seconds

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from imgctl.config.places import StoreSettings
 from imgctl.config.settings import Settings
+from imgctl.errors import StoreError
 from imgctl.imaging.decoders.decode import Limits
 from imgctl.model import Recipe, Variant
 from imgctl.run.trace import Stage, is_on
@@ -102,7 +103,8 @@ class Ending(StrEnum):
 class Outcome:
     """How one image ended; `keys` are those of the variants safely stored, `error` is a sentence for users.
 
-    `stages` are the timed steps in that process. `cause` is the error's class name, by which a run counts failures.
+    `stages` are the timed steps in that process. `cause` is the error's class name, by which a run counts failures;
+    `refused` is set if a variant could not be put for lack of permission or space: other images may meet the same.
     """
 
     job: Job
@@ -113,6 +115,7 @@ class Outcome:
     looks: int | None = None
     error: str | None = None
     cause: str | None = None
+    refused: StoreError | None = None
     seconds: float = 0.0
     stages: tuple[Stage, ...] = ()
 

@@ -31,7 +31,9 @@ from imgctl.errors import (
     LocalError,
     NoRoom,
     NotAnImage,
+    StoreDenied,
     StoreError,
+    StoreFull,
     WorkerError,
     out_of_files,
 )
@@ -212,7 +214,8 @@ def _render(order: WorkOrder, job: Job, original: "Future[tuple[Original, Stage]
         except MemoryError:
             raise
         except Exception as error:
-            return _failed(job, error, started, stages)
+            failed = _failed(job, error, started, stages)
+            return replace(failed, refused=error) if isinstance(error, (StoreDenied, StoreFull)) else failed
         return Outcome(
             job=job,
             ending=Ending.RENDERED,
