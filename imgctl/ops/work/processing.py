@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 
 from imgctl.errors import BlobArchived
 from imgctl.imaging.recipe import digest
-from imgctl.model import Recipe, Variant
+from imgctl.model import Recipe, StorageClass, Variant, offline_class
 from imgctl.ops.erase.late import delete_if_erased
 from imgctl.ops.notify.webhook import Webhook
 from imgctl.ops.parts import Parts
@@ -85,7 +85,10 @@ class Processing:
         """Record ended images and claim new ones; fail rows that used up their attempts without an outcome."""
         order = self._order
         self._capacity.record(outcomes)
-        settled = record(connection, outcomes, recipe=order.recipe, max_attempts=order.max_attempts)
+        archive = offline_class(order.store.url)
+        settled = record(
+            connection, outcomes, recipe=order.recipe, max_attempts=order.max_attempts, archive_class=archive
+        )
         claims: list[Claim] = []
         if room:
             claims = claim(
@@ -152,9 +155,17 @@ def judge(outcome: Outcome, *, max_attempts: int) -> Fate:
 
 
 def record(
-    connection: Connection, outcomes: Sequence[Outcome], *, recipe: Recipe, max_attempts: int
+    connection: Connection,
+    outcomes: Sequence[Outcome],
+    *,
+    recipe: Recipe,
+    max_attempts: int,
+    archive_class: StorageClass = StorageClass.GLACIER,
 ) -> list[ImageOutcome]:
-    """Write how images ended, one statement per fate; an image whose row another worker has taken over is `lost`."""
+    """Write how images ended, one statement per fate; an image whose row another worker has taken over is `lost`.
+
+    An original that proved to be archived has `archive_class` until the next look into the store.
+    """
     fates = {one.job.id: judge(one, max_attempts=max_attempts) for one in outcomes}
 
     def of(*wanted: Fate) -> list[Outcome]:
@@ -170,7 +181,7 @@ def record(
     if changed:
         announce(connection, ENDED_CHANNEL)
     if archived := of(Fate.ARCHIVED):
-        changed |= park(connection, [_failed(one) for one in archived])
+        changed |= park(connection, [_failed(one) for one in archived], storage_class=archive_class)
     if returned := of(Fate.RETRY, Fate.RETURNED, Fate.DEFERRED):
         changed |= give_back(connection, [_given_back(one, fates[one.job.id]) for one in returned])
     return [

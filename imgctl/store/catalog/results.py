@@ -4,9 +4,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import Connection, FromClause, Update, case, func, literal, null
+from sqlalchemy import Connection, FromClause, Text, Update, bindparam, case, func, null
 
-from imgctl.model import Status, StorageClass
+from imgctl.model import Status
 from imgctl.store.catalog import batch
 from imgctl.store.catalog.lease import fenced, held
 from imgctl.store.catalog.schema import archived, images, now_plus, status_literal
@@ -69,19 +69,18 @@ def _fail(rows: FromClause) -> Update:
     return fenced(rows, Status.PROCESSING).values(**failed).returning(images.c.id)
 
 
-def park(connection: Connection, found: Iterable[FailedImage]) -> set[UUID]:
-    """Release images whose originals proved to be archived, and write the class; returns the changed ids.
+def park(connection: Connection, found: Iterable[FailedImage], *, storage_class: str) -> set[UUID]:
+    """Release images whose originals proved to be archived, and write this class if the row has no archive class.
 
-    The attempt is forgiven; the images wait for a restore.
+    The attempt is forgiven; the images wait for a restore. Returns the changed ids.
     """
-    return batch.changed(connection, _park, FailedImage, found)
+    return batch.changed(connection, _park, FailedImage, found, archive_class=storage_class)
 
 
 def _park(rows: FromClause) -> Update:
     # The exact archive class is unknown here; the next check of the store corrects it.
-    storage_class = case(
-        (archived(images.c.storage_class), images.c.storage_class), else_=literal(StorageClass.GLACIER.value)
-    )
+    known = (archived(images.c.storage_class), images.c.storage_class)
+    storage_class = case(known, else_=bindparam("archive_class", type_=Text()))
     unreadable = {"storage_class": storage_class, "restored_until": null()}
     free = {"leased_until": null(), "forgiven": images.c.forgiven + 1, "error": rows.c.error}
     return held(rows, Status.PROCESSING).values(**unreadable, **free).returning(images.c.id)
