@@ -85,7 +85,7 @@ def site(embedded: Deployment) -> Iterator[Site]:
 
 def _opened(deployment: Deployment) -> AbstractContextManager[Parts]:
     catalog = CatalogSettings(url=deployment.catalog_url)
-    return open_parts(Settings(catalog=catalog, store=deployment.store, log=LogSettings()))
+    return open_parts(Settings(catalog=catalog, store=deployment.store, log=LogSettings()), create=True)
 
 
 def move(site: Site, image: Image) -> None:
