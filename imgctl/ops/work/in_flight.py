@@ -10,9 +10,10 @@ from concurrent.futures import CancelledError, Future
 from contextlib import suppress
 from dataclasses import replace
 from queue import Empty, SimpleQueue
+from uuid import UUID
 
 from imgctl.config.places import StoreSettings
-from imgctl.errors import ImgctlError, StoreError, StoreUnavailable, WorkerError
+from imgctl.errors import ImgctlError, StoreDenied, StoreError, StoreUnavailable, WorkerError
 from imgctl.ops.work.order import Batch, Ending, Job, Outcome, WorkOrder
 from imgctl.ops.work.task import check_store, render_batch
 from imgctl.run.child import TOO_LARGE
@@ -162,7 +163,8 @@ class StoreWatch:
 
     If the store works, the attempt counts. In an outage the run waits, and the images return with the attempt forgiven;
     `fatal` is the error that ends the run: no permission, no bucket, no space, or an outage beyond `outage_seconds`. A
-    store may allow the check and refuse variants: that ends the run unless others were put.
+    store may allow the check, and refuse variants: that ends the run unless others were put. It may deny originals: that
+    ends the run after `MOST_REFUSED` of them in a row.
     """
 
     def __init__(self, pool: Pool, store: StoreSettings, *, outage_seconds: float) -> None:
@@ -177,6 +179,7 @@ class StoreWatch:
         self._check_at = 0.0
         self._has_put = False
         self._refused_in_a_row = 0
+        self._unread_in_a_row: dict[UUID, str] = {}
 
     @property
     def unreachable(self) -> bool:
@@ -205,8 +208,10 @@ class StoreWatch:
     def _count_refused(self, outcomes: list[Outcome]) -> None:
         for one in outcomes:
             if one.ending is Ending.RENDERED:
-                self._has_put, self._refused_in_a_row = True, 0
+                self._has_put, self._refused_in_a_row, self._unread_in_a_row = True, 0, {}
             self._refused_in_a_row += one.refused is not None
+            if one.cause == StoreDenied.__name__ and one.refused is None and len(self._unread_in_a_row) <= MOST_REFUSED:
+                self._unread_in_a_row[one.job.id] = one.error or ""
 
     def _check(self) -> None:
         if self._checked is not None or time.monotonic() < self._check_at:
@@ -224,6 +229,8 @@ class StoreWatch:
             forgiven, self._down_since, self._pause = self.unreachable, None, FIRST_PAUSE_SECONDS
             if self._refused_in_a_row > (MOST_REFUSED if self._has_put else 0):
                 self.fatal = next((one.refused for one in self._undecided if one.refused), None)
+            elif len(self._unread_in_a_row) > MOST_REFUSED:
+                self.fatal = StoreDenied(next(iter(self._unread_in_a_row.values())))
             return self._release(forgiven=forgiven or self.fatal is not None)
         now = time.monotonic()
         self._down_since = self._down_since or now
