@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import pickle
 import resource
 import signal
 import sys
@@ -10,15 +11,16 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
 from enum import IntEnum
-from multiprocessing.connection import Connection
-from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn, Protocol
 
 from imgctl.errors import WorkerError
 from imgctl.run.limits import limit_memory
 from imgctl.run.pool import ChildDied
 from imgctl.run.stop import STOP_SIGNALS
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
 
 TOO_LONG = "took longer than its time limit"
 TOO_LARGE = "used more memory than allowed"
@@ -36,8 +38,18 @@ class Message(IntEnum):
 
 
 # Pickled here, as there may be no memory to do it later.
-NO_MEMORY = bytes(ForkingPickler.dumps(TOO_LARGE))
+NO_MEMORY = pickle.dumps(TOO_LARGE)
 """A child's last message: it had no memory for its task or for the result."""
+
+
+class Channel(Protocol):
+    """Where tasks arrive and results go: a `Connection`, or the pipes of a TaskProcess."""
+
+    def send_bytes(self, data: bytes, /) -> None:
+        """Send one message; OSError when the other end is closed."""
+
+    def recv_bytes(self) -> bytes:
+        """Return the next message; EOFError when the other end is closed."""
 
 
 class Job:
@@ -46,7 +58,7 @@ class Job:
     `alone`: only a process that has run no other task may take it.
     """
 
-    def __init__(self, payload: memoryview, future: Future[object]) -> None:
+    def __init__(self, payload: bytes, future: Future[object]) -> None:
         self.payload = payload
         self.future = future
         self.alone = False
@@ -81,7 +93,7 @@ class Job:
 
 def result_of(message: bytes) -> object:
     """Return the value of a child's message, or raise its error, whose note says where it was raised."""
-    kind, value = ForkingPickler.loads(message)
+    kind, value = pickle.loads(message)  # noqa: S301 - from a child of this process
     if kind is Message.VALUE:
         return value
     failure, where = value
@@ -89,7 +101,7 @@ def result_of(message: bytes) -> object:
     raise failure
 
 
-def serve(connection: Connection, *, parent: int, memory_bytes: int, setup: Callable[[], None] | None) -> None:
+def serve(connection: "Connection", *, parent: int, memory_bytes: int, setup: Callable[[], None] | None) -> None:
     """Run tasks from `connection`, one at a time in the main thread, until the other end closes; READY comes first."""
     become_child(parent)
     if memory_bytes:
@@ -108,7 +120,7 @@ def become_child(parent: int) -> None:
     _die_cheaply()
 
 
-def serve_tasks(connection: Connection) -> NoReturn:
+def serve_tasks(connection: Channel) -> NoReturn:
     """Run tasks from `connection` until the other end closes, or memory is short; then end the process."""
     with suppress(EOFError, OSError):
         with suppress(MemoryError):
@@ -136,22 +148,22 @@ def reason_of(exit_code: int | None) -> str:
     return f"crashed ({name}): out of memory?" if number == signal.SIGABRT else f"crashed ({name})"
 
 
-def _run(payload: bytes) -> memoryview:
+def _run(payload: bytes) -> bytes:
     """Run the task and return its value or error as a message; MemoryError when there is no memory for either."""
     try:
-        task, argument = ForkingPickler.loads(payload)
-        return ForkingPickler.dumps((Message.VALUE, task(argument)))
+        task, argument = pickle.loads(payload)  # noqa: S301 - from the parent process
+        return pickle.dumps((Message.VALUE, task(argument)))
     except MemoryError:
         raise
     except Exception as error:
         # Any exception of a task goes to its future.
-        return ForkingPickler.dumps((Message.ERROR, _portable(error)))
+        return pickle.dumps((Message.ERROR, _portable(error)))
 
 
 def _portable(error: Exception) -> tuple[Exception, str]:
     where = "".join(traceback.format_exception(error))
     try:
-        ForkingPickler.loads(ForkingPickler.dumps(error))
+        pickle.loads(pickle.dumps(error))  # noqa: S301
     except MemoryError:
         raise
     except Exception:

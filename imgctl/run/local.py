@@ -8,6 +8,7 @@ breaks the pool.)
 import atexit
 import multiprocessing
 import os
+import pickle
 import selectors
 import signal
 import socket
@@ -19,7 +20,6 @@ from contextlib import suppress
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
-from multiprocessing.reduction import ForkingPickler
 from typing import TypeVar, cast
 
 from imgctl.errors import WorkerError
@@ -63,7 +63,7 @@ class LocalPool:
 
     def __init__(self, settings: PoolSettings) -> None:
         # Settings that cannot be pickled should fail here, not in the manager thread.
-        ForkingPickler.dumps(settings.setup)
+        pickle.dumps(settings.setup)
         self._settings = settings
         self._jobs = settings.jobs or cores()
         self._spawn = multiprocessing.get_context("spawn")
@@ -89,7 +89,7 @@ class LocalPool:
     def submit(self, task: Callable[[T], R], argument: T) -> Future[R]:
         """Queue a task; WorkerError when the pool is closed or broken, PicklingError when pickling fails."""
         future: Future[R] = Future()
-        job = Job(ForkingPickler.dumps((task, argument)), cast("Future[object]", future))
+        job = Job(pickle.dumps((task, argument)), cast("Future[object]", future))
         with self._lock:
             if self._broken:
                 raise self._broken
