@@ -32,6 +32,7 @@ import errno
 import re
 from enum import IntEnum
 
+NO_FILES_LEFT_HINT = "raise the limit of open files: ulimit -Hn 1024, or LimitNOFILE= of the unit"
 _NO_FILES_LEFT = (errno.EMFILE, errno.ENFILE)
 # As obstore reports them.
 _NO_FILES_LEFT_TEXT = re.compile(rf"os error (?:{errno.EMFILE}|{errno.ENFILE})\b")

@@ -20,6 +20,14 @@ def state_directory() -> Path:
     return Path(state or "imgctl-data") / "imgctl"
 
 
+def make_parent(file: Path) -> None:
+    """Make the directory of a file; the state directory for this user alone, as XDG wants it: it lists files and users."""
+    state = state_directory()
+    if file.is_relative_to(state):
+        state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    file.parent.mkdir(parents=True, exist_ok=True)
+
+
 def state_file(kind: str, texts: Iterable[str]) -> Path:
     """Return the state file for runs of this kind with the same `texts`, such as their scope and store."""
     digest = hashlib.sha256("\n".join(texts).encode(errors="surrogateescape")).hexdigest()
@@ -40,7 +48,7 @@ def load_state(file: Path, parse: Callable[..., T]) -> T | None:
 def save_state(file: Path, state: Mapping[str, object], *, hint: str = "check the rights and the space there") -> None:
     """Replace the file by this state; StateError if that fails."""
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
+        make_parent(file)
     except OSError as error:
         raise StateError(f"{file} cannot be written: {error.strerror or error}", hint=hint) from None
     with whole_file(file, hint=hint) as out:

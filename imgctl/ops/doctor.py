@@ -11,6 +11,7 @@ from pathlib import Path
 from imgctl.config.load import misspelt
 from imgctl.config.settings import Settings
 from imgctl.errors import ImgctlError
+from imgctl.run.limits import raise_open_files
 from imgctl.store.blobs.base import BlobStore
 from imgctl.store.blobs.verdicts import Level, verdicts
 from imgctl.store.catalog.engine import Catalog
@@ -186,9 +187,12 @@ def _codecs() -> str:
 
 
 def _open_files() -> str:
+    raise_open_files()
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if 0 <= soft < FILES_WANTED:
-        raise ImgctlError(f"open files are limited to {soft}", hint=f"ulimit -n {FILES_WANTED}")
+        raise ImgctlError(
+            f"open files are limited to {soft}", hint=f"ulimit -Hn {FILES_WANTED}, or LimitNOFILE= of the unit"
+        )
     return f"{soft} may be open at once"
 
 

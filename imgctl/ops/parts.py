@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from imgctl.config.settings import Settings
 from imgctl.ops.operations import begin_current
 from imgctl.ops.transactions import InProcess, OutOfProcess, Transactions
-from imgctl.run.limits import collect_from_here, cores
+from imgctl.run.limits import collect_from_here, cores, raise_open_files
 from imgctl.store.blobs.base import BlobStore
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ def open_parts(settings: Settings, *, connections: int = 4, create: bool = False
     """
     from imgctl.store.blobs.open import open_store
 
+    raise_open_files()
     store = open_store(settings.store)
     with closing(open_current(settings.catalog.url, connections=connections, create=create)) as catalog:
         collect_from_here()

@@ -18,11 +18,21 @@ KEPT_BYTES = 512 * 2**20
 LARGEST_KEPT = 32 * 2**20
 SMALLEST_RETURNED = 2**20
 ARENAS = 2
+MOST_OPEN_FILES = 2**16
 SHORTEST_SECONDS, BUSY_SHARE = 0.02, 0.5
 
 # For each block under a time limit: its thread and its deadline.
 _deadlines: dict[object, tuple[int, float]] = {}
 _lock = threading.Lock()
+
+
+def raise_open_files() -> None:
+    """Raise the soft limit of open files towards the hard one; 1024, the usual one, is for programs that use select()."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = MOST_OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_OPEN_FILES)
+    if 0 <= soft < most:
+        with suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def limit_memory(size: int) -> None:

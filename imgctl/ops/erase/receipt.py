@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from imgctl.errors import StateError
-from imgctl.ops.checkpoint import state_directory
+from imgctl.ops.checkpoint import make_parent, state_directory
 from imgctl.ops.erase.order import EraseOrder
 from imgctl.ops.erase.subject import Subject
 from imgctl.ops.parts import Parts
@@ -37,7 +37,7 @@ def default_file(now: datetime) -> Path:
 def make_place(file: Path) -> None:
     """Make the directory of a receipt; StateError, before anything is deleted, where no receipt can be written."""
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
+        make_parent(file)
         reason = "" if os.access(file.parent, os.W_OK | os.X_OK) else os.strerror(errno.EACCES)
     except OSError as error:
         reason = error.strerror or str(error)

@@ -11,6 +11,7 @@ from uuid import UUID
 
 from imgctl.errors import StateError, UsageError
 from imgctl.keys import ORIGINAL
+from imgctl.ops.checkpoint import make_parent
 from imgctl.ops.export.names import folded
 from imgctl.ops.export.sinks import Member, Written
 from imgctl.pricing.lines import Json
@@ -58,7 +59,7 @@ class State:
         self.file = file
         self._unsaved = 0
         try:
-            file.parent.mkdir(parents=True, exist_ok=True)
+            make_parent(file)
             self._connection = sqlite3.connect(file, timeout=0.1, isolation_level=None)
             # Locked to the end: two runs would assign the same names.
             self._connection.execute("PRAGMA locking_mode = EXCLUSIVE")

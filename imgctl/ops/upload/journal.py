@@ -18,6 +18,7 @@ from threading import Lock
 from typing import TypeAlias
 from uuid import UUID
 
+from imgctl.ops.checkpoint import make_parent
 from imgctl.ops.sources.base import SourceFile
 
 _Row: TypeAlias = "tuple[bytes | int, ...]"
@@ -128,7 +129,7 @@ class Journal:
                 self._connection.execute(_RECORD + ",".join([_ROW] * len(some)), list(chain.from_iterable(some)))
 
     def _open(self) -> None:
-        self._file.parent.mkdir(parents=True, exist_ok=True)
+        make_parent(self._file)
         self._connection = _connect(self._file)
 
     def _drop(self) -> None:

@@ -28,7 +28,7 @@ from imgctl.ops.upload.choose import chosen
 from imgctl.ops.upload.journal import Entry, Journal
 from imgctl.ops.upload.order import Selection, UploadOrder
 from imgctl.ops.upload.prepare import Preparing, prepared
-from imgctl.run.limits import collect_from_here, reuse_large_buffers
+from imgctl.run.limits import collect_from_here, raise_open_files, reuse_large_buffers
 from imgctl.run.window import ByteBudget
 from imgctl.store.blobs.base import BlobStore
 from imgctl.store.blobs.open import local_roots
@@ -98,6 +98,7 @@ def taking(
 ) -> Iterator[Iterator[FileOutcome]]:
     """Ingest files from any iterable; None among them means that there are no more for now."""
     with ExitStack() as stack:
+        raise_open_files()
         reuse_large_buffers()
         remembered = Journal(how.journal, report=how.report) if how.journal is not None else None
         if remembered is not None:

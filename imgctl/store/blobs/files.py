@@ -10,7 +10,16 @@ from contextlib import contextmanager, suppress
 from io import FileIO
 from pathlib import Path
 
-from imgctl.errors import BlobCorrupt, BlobExists, BlobMissing, StoreDenied, StoreError, StoreFull
+from imgctl.errors import (
+    NO_FILES_LEFT_HINT,
+    BlobCorrupt,
+    BlobExists,
+    BlobMissing,
+    StoreDenied,
+    StoreError,
+    StoreFull,
+    out_of_files,
+)
 from imgctl.regular import regular
 from imgctl.store.blobs.syncs import SharedSyncs, sync_directory
 
@@ -20,7 +29,7 @@ Publish = Callable[[Path, Path], None]
 _TRIES = 100
 _KNOWN_DIRECTORIES = 4096
 _STALE_SECONDS = 7 * 86400
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_FULL = {errno.ENOSPC, errno.EDQUOT}
 _DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
 _MISSING = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR}
 
@@ -225,10 +234,16 @@ def _store_error(error: OSError, key: str, path: Path) -> StoreError:
         return BlobExists(f"{key} is already in the store")
     if error.errno in _MISSING:
         return BlobMissing(f"there is no blob {key}", hint=f"looked for {path}")
+    if error.errno == errno.EFBIG:
+        return StoreFull(
+            f"{path} would be larger than a file may be", hint="raise ulimit -f, or use another file system"
+        )
     if error.errno in _FULL:
         return StoreFull(
             f"no space is left for {path}", hint="free space or raise the quota, then run the same command again"
         )
     if error.errno in _DENIED:
         return StoreDenied(f"{path}: {error.strerror}", hint="give this user the right to read and write there")
+    if out_of_files(error):
+        return StoreError(f"{path}: {error.strerror}", hint=NO_FILES_LEFT_HINT)
     return StoreError(f"{path}: {error.strerror or error}", hint="the store needs a file system with hard links")

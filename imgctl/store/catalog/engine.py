@@ -16,7 +16,14 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from imgctl.errors import CatalogError, CatalogUnavailable, ConfigError, SchemaNotCurrent
+from imgctl.errors import (
+    NO_FILES_LEFT_HINT,
+    CatalogError,
+    CatalogUnavailable,
+    ConfigError,
+    SchemaNotCurrent,
+    out_of_files,
+)
 from imgctl.store.catalog.batch import differing_bits, from_hex
 from imgctl.store.catalog.schema import POSTGRES, SQLITE
 
@@ -91,6 +98,7 @@ _TEXTS: tuple[tuple[str, type[CatalogError], str], ...] = (
     (r"not a database", CatalogError, "this file is not a SQLite database; correct catalog.url"),
     (r"malformed", CatalogError, f"the file is damaged: {DAMAGED_HINT}"),
     (r"database or disk is full|No space left", CatalogError, "the disk is full where the database lives; make room"),
+    (r"disk I/O error", CatalogError, "check the disk, the quota, and ulimit -f, then run the same command again"),
     (r"is locked|is busy", CatalogUnavailable, "another process keeps the file locked; " + _AGAIN),
     (
         r"too many (clients|connections)|connection slots",
@@ -359,4 +367,9 @@ def _obstacle(file: Path) -> str:
     for one in (str(file), f"{file}-wal", f"{file}-shm"):
         if os.path.exists(one) and not os.access(one, os.R_OK):  # noqa: PTH110
             return f"this user may not read {one}: check its owner and mode"
+    try:
+        os.close(os.open(os.devnull, os.O_RDONLY))
+    except OSError as error:
+        if out_of_files(error):
+            return NO_FILES_LEFT_HINT
     return f"check that this user may write to {file.parent}"
