@@ -11,7 +11,7 @@ from imgctl.ops.operations import begin_current
 from imgctl.ops.transactions import InProcess
 from imgctl.store.blobs.open import open_store
 from imgctl.store.catalog.engine import Catalog, open_catalog
-from imgctl.store.catalog.find import make_optional
+from imgctl.store.catalog.optional import make_optional
 from imgctl.store.catalog.upgrade import ABSENT, HEAD, check_current, ddl, found, missing, upgrade
 
 

@@ -168,7 +168,7 @@ def _option(one: Field[object]) -> click.Option:
 
 
 def _suggest(ctx: click.Context, param: click.Parameter, incomplete: str) -> "list[CompletionItem]":
-    from imgctl.cli.completion import suggest
+    from imgctl.cli.suggest import suggest
 
     return suggest(ctx, param, incomplete)
 

@@ -9,7 +9,6 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Connection, LargeBinary, Text, func, literal_column, text
 
 from imgctl.model import Status
-from imgctl.store.catalog.engine import Catalog
 from imgctl.store.catalog.schema import SQLITE, PerDatabase, digest, images, in_status
 
 # The number of characters of a name in its index: enough for camera numbering, and the index is a third smaller.
@@ -92,7 +91,7 @@ def unindexed(connection: Connection, sought: Sought, user_id: UUID | None) -> s
         "idx_taken": taken,
         "idx_digest": sought.sha256 is not None,
     }
-    if any(indexed.values()) and any(indexed.get(name) for name in _indexes(connection)):
+    if any(indexed.values()) and any(indexed.get(name) for name in indexes(connection)):
         return ""
     what = {
         "names": sought.name,
@@ -129,40 +128,7 @@ def plain(words: str) -> str:
     return re.sub(r"[\\%_]", r"\\\g<0>", words)
 
 
-def make_optional(catalog: Catalog) -> list[str]:
-    """Build the missing indexes of OPTIONAL without blocking reads and writes; returns their names."""
-    from alembic.migration import MigrationContext
-    from alembic.operations import Operations
-
-    from imgctl.store.catalog.migrations.online import create_index
-    from imgctl.store.catalog.upgrade import alone
-
-    start = name_start.sqlite if catalog.dialect == SQLITE else name_start.postgres
-    parts = dict(zip(OPTIONAL, (start.format("name"), "taken_at", f"substr(sha256, 1, {DIGEST_START})"), strict=True))
-    with catalog.read() as connection:
-        made = _missing(connection)
-    if not made:
-        # No lock and no second connection, which a read-only user or a connection limit may not allow.
-        return []
-    with alone(catalog) as connection:
-        made = _missing(connection)
-        if catalog.dialect != SQLITE:
-            # An index cannot be built concurrently within a transaction.
-            connection.rollback()
-        for name in made:
-            where = text("name IS NOT NULL") if name == "idx_name" else None
-            context = MigrationContext.configure(connection, opts={"transaction_per_migration": True})
-            with Operations.context(context), context.begin_transaction(_per_migration=True):
-                create_index(name, "images", [text(parts[name])], where=where)
-    return made
-
-
-def _missing(connection: Connection) -> list[str]:
-    there = _indexes(connection)
-    return [name for name in OPTIONAL if name not in there]
-
-
-def _indexes(connection: Connection) -> set[str]:
+def indexes(connection: Connection) -> set[str]:
     """The existing indexes, without those whose build was interrupted."""
     is_sqlite = connection.dialect.name == SQLITE
     return set(connection.execute(text(_SQLITE_INDEXES if is_sqlite else _POSTGRES_INDEXES)).scalars())

@@ -12,8 +12,9 @@ from sqlalchemy import Connection, event, text, update
 
 from imgctl.model import Status
 from imgctl.store.catalog.engine import Catalog
-from imgctl.store.catalog.find import OPTIONAL, Sought, make_optional, unindexed
+from imgctl.store.catalog.find import OPTIONAL, Sought, unindexed
 from imgctl.store.catalog.lookups import Scope, newest
+from imgctl.store.catalog.optional import make_optional
 from imgctl.store.catalog.reservations import confirm, promise
 from imgctl.store.catalog.schema import images, status_literal
 from tests.store.catalog.rows import NOON, OTHER_USER, USER, new_image
