@@ -292,9 +292,12 @@ def test_an_old_version_that_was_not_deleted_is_deleted_by_the_next_run(versione
         def delete_version(self, key: str, version_id: str) -> None:
             raise StoreDenied(f"{key}: denied", hint="check the policy")
 
-    order = replace(ORDER, delete_noncurrent=True, lease_seconds=0.01)
+    order = replace(ORDER, delete_noncurrent=True)
     versioned.parts = replace(versioned.parts, store=cast("BlobStore", Denied(store)))
-    denied = [*versioned.run(order=order), *versioned.run(order=order)]
+    denied = versioned.run(order=order)
+    versioned.change(image, leased_until=LAPSED)
+    denied += versioned.run(order=order)
+    versioned.change(image, leased_until=LAPSED)
 
     assert [one.fate for one in denied] == [Fate.FAILED] * 2
     assert all("the same command again deletes it" in one.detail for one in denied)
@@ -318,11 +321,10 @@ def test_an_interrupted_move_is_concluded_also_by_a_move_to_another_class(versio
         def delete_version(self, key: str, version_id: str) -> None:
             raise StoreUnavailable(key)
 
-    order = replace(
-        ORDER, policy=replace(ORDER.policy, to=StorageClass.STANDARD_IA), delete_noncurrent=True, lease_seconds=0.01
-    )
+    order = replace(ORDER, policy=replace(ORDER.policy, to=StorageClass.STANDARD_IA), delete_noncurrent=True)
     versioned.parts = replace(versioned.parts, store=cast("BlobStore", Killed(store)))
     versioned.run(order=order)
+    versioned.change(image, leased_until=LAPSED)
     versioned.parts = replace(versioned.parts, store=store)
 
     versioned.run(order=replace(order, policy=ORDER.policy) if colder else order)
