@@ -1,6 +1,7 @@
 """Running the server: listening, one or several processes, and a graceful end."""
 
 import asyncio
+import logging
 import math
 import os
 import signal
@@ -14,7 +15,7 @@ from secrets import token_bytes
 import uvicorn
 
 from imgctl.config.settings import Settings
-from imgctl.errors import ConfigError, ImgctlError
+from imgctl.errors import NO_FILES_LEFT_HINT, ConfigError, ImgctlError, out_of_files
 from imgctl.ops.parts import Parts, open_parts
 from imgctl.ops.retry import retry
 from imgctl.run import service
@@ -30,6 +31,9 @@ from imgctl.web.connection import TimedConnection
 from imgctl.web.processes import AddressPipe, Processes
 from imgctl.web.state import AppState
 
+log = logging.getLogger(__name__)
+
+REPORT_SECONDS = 60.0
 # The client waits during retries: an early 503 with Retry-After serves it better.
 MOST_RETRIES = 2
 GRACE_SECONDS = 30
@@ -131,11 +135,34 @@ async def _run(
         server.should_exit = True
 
     loop.add_reader(stop.requested.fileno(), end)
+    loop.set_exception_handler(_LoopErrors(stop))
     host, port = listener.getsockname()[:2]
     ready(f"http://{_bracketed(host)}:{port}")
     beating = asyncio.create_task(_stay_alive())
     await server.serve(sockets=[listener])
     beating.cancel()
+
+
+class _LoopErrors:
+    """Handles errors of the event loop's callbacks.
+
+    Without file descriptors asyncio reports each of up to 2,048 attempts to accept a connection, every second, and after
+    the end each attempt to go on: thousands of tracebacks.
+    """
+
+    def __init__(self, stop: Stop) -> None:
+        self._stop = stop
+        self._reported_at = -math.inf
+
+    def __call__(self, loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
+        """Log a lack of file descriptors once a minute, other errors as asyncio does."""
+        error = context.get("exception")
+        if isinstance(error, OSError) and out_of_files(error):
+            if loop.time() >= self._reported_at + REPORT_SECONDS:
+                self._reported_at = loop.time()
+                log.warning("new connections wait: %s (%s)", error.strerror, NO_FILES_LEFT_HINT)
+        elif not (self._stop.is_set() and isinstance(error, ValueError) and "file descriptor" in str(error)):
+            loop.default_exception_handler(context)
 
 
 async def _stay_alive() -> None:

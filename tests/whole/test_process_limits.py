@@ -2,15 +2,19 @@
 
 import os
 import resource
+import socket
 from collections.abc import Callable
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
 from imgctl.model import Status
 from tests.whole.conftest import photo, place_of
 from tests.whole.deployment import USER, Deployment, assert_whole
+from tests.whole.test_serve import address, ended, send
 
 # More than puts in flight at once.
 MANY = 150
@@ -60,6 +64,24 @@ def test_too_few_open_files_fail_with_the_next_step_and_lose_nothing(
     assert "hard links" not in failed.err
     assert again.code == 0, again.err
     assert_whole(embedded, photos.values(), status=Status.PROCESSING)
+
+
+def test_a_server_without_file_descriptors_says_so_once_and_serves_again(embedded: Deployment) -> None:
+    run = embedded.start("serve", "--port", "0", "--json", before=limited(resource.RLIMIT_NOFILE, 64))
+    url = address(run)
+    place = urlsplit(url)
+    with ExitStack() as held:
+        for _ in range(100):
+            held.enter_context(socket.create_connection((place.hostname or "", place.port or 0)))
+        while "new connections wait" not in run.err.read_text():
+            run.process.join(0.02)
+            assert run.process.exitcode is None, run.err.read_text()
+    sent = send(url, photo(1))
+
+    assert sent.status_code == 201
+    assert ended(run) == 0
+    assert run.err.read_text().count("ulimit -Hn") == 1
+    assert "Traceback" not in run.err.read_text()
 
 
 # The catalog does not fit, or a photo.
