@@ -14,6 +14,7 @@ from enum import IntEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, Protocol
 
+import imgctl
 from imgctl.errors import WorkerError
 from imgctl.run.limits import limit_memory
 from imgctl.run.pool import ChildDied
@@ -91,6 +92,12 @@ class Job:
             self.future.set_exception(error)
 
 
+def version_of(message: bytes) -> str:
+    """Return the version of imgctl in a child's READY message."""
+    _, version = pickle.loads(message)  # noqa: S301 - from a child of this process
+    return str(version)
+
+
 def result_of(message: bytes) -> object:
     """Return the value of a child's message, or raise its error, whose note says where it was raised."""
     kind, value = pickle.loads(message)  # noqa: S301 - from a child of this process
@@ -109,7 +116,7 @@ def serve(connection: "Connection", *, parent: int, memory_bytes: int, setup: Ca
     if setup is not None:
         setup()
     with suppress(OSError):
-        connection.send((Message.READY, None))
+        connection.send((Message.READY, imgctl.__version__))
     serve_tasks(connection)
 
 

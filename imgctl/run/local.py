@@ -22,8 +22,9 @@ from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from typing import TypeVar, cast
 
+from imgctl import __version__
 from imgctl.errors import WorkerError
-from imgctl.run.child import NO_MEMORY, STOPPED, TOO_LARGE, Job, reason_of, serve
+from imgctl.run.child import NO_MEMORY, STOPPED, TOO_LARGE, Job, reason_of, serve, version_of
 from imgctl.run.limits import cores
 from imgctl.run.pool import PoolSettings
 from imgctl.run.stop import STOP_SIGNALS
@@ -197,8 +198,7 @@ class LocalPool:
             return
         job, child.job = child.job, None
         if job is None:
-            child.ready = True
-            self._stillborn = 0
+            self._ready(child, message)
             return
         if message == NO_MEMORY:
             self._remove(child)
@@ -208,6 +208,17 @@ class LocalPool:
         child.finished += 1
         if child.finished == self._settings.recycle_after:
             self._remove(child)
+
+    def _ready(self, child: _Child, message: bytes) -> None:
+        """Note a started child; one of another version, after an upgrade, could not read tasks, nor its results be read."""
+        version = version_of(message)
+        if version != __version__:
+            self._broken = WorkerError(
+                f"imgctl was upgraded to {version} while this process runs", hint="start it again"
+            )
+            return
+        child.ready = True
+        self._stillborn = 0
 
     def _without_memory(self, child: _Child, job: Job) -> None:
         if child.finished:
@@ -251,7 +262,10 @@ class LocalPool:
             child.connection.close()
         for child in self._children:
             child.end()
-            if child.job:
+            if child.job and self._broken:
+                # No task is to blame.
+                child.job.future.set_exception(self._broken)
+            elif child.job:
                 child.job.died(STOPPED)
         self._selector.close()
         self._wake.close()

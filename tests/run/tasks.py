@@ -15,6 +15,13 @@ def double(number: int) -> int:
     return number * 2
 
 
+def upgrade() -> None:
+    """Start as another version, as after an upgrade under a running worker."""
+    import imgctl
+
+    imgctl.__version__ = "999.0.0"
+
+
 def process_id(_: object) -> int:
     return os.getpid()
 
@@ -107,3 +114,11 @@ def write_and_read(fifos: tuple[str, str]) -> str:
 
 def refuse() -> NoReturn:
     raise SystemExit(7)
+
+
+def upgrade_from_the_second_on(path: str) -> None:
+    """Start the first process as this version, and every other as another."""
+    try:
+        Path(path).touch(exist_ok=False)
+    except FileExistsError:
+        upgrade()

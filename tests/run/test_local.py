@@ -5,6 +5,7 @@ import pickle
 import signal
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -139,6 +140,29 @@ def test_children_that_cannot_start_break_the_pool(local: OpenPool) -> None:
     assert "die at their start" in error.line
     with pytest.raises(WorkerError):
         pool.submit(tasks.double, 1)
+
+
+def test_children_of_another_version_break_the_pool_before_a_task_runs(local: OpenPool) -> None:
+    pool = local(PoolSettings(jobs=2, setup=tasks.upgrade))
+
+    error = pool.submit(tasks.double, 1).exception(SECONDS)
+
+    assert isinstance(error, WorkerError)
+    assert error.line == "imgctl was upgraded to 999.0.0 while this process runs (start it again)"
+
+
+def test_an_upgrade_blames_no_running_task(local: OpenPool, tmp_path: Path) -> None:
+    pool = local(PoolSettings(jobs=2, setup=partial(tasks.upgrade_from_the_second_on, str(tmp_path / "first"))))
+    fifo_path = fifo(tmp_path, "one")
+    running = pool.submit(tasks.write_pid_and_hang, fifo_path)
+    Path(fifo_path).read_text()
+
+    waiting = pool.submit(tasks.double, 1)
+
+    for future in (running, waiting):
+        error = future.exception(SECONDS)
+        assert isinstance(error, WorkerError)
+        assert "imgctl was upgraded" in error.line
 
 
 def test_close_now_leaves_no_child(local: OpenPool, tmp_path: Path) -> None:
