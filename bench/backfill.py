@@ -18,7 +18,7 @@ from imgctl.imaging.recipe import digest
 from imgctl.model import Recipe
 from imgctl.ops.backfill.order import BackfillOrder, Mode, Selection
 from imgctl.ops.backfill.start import backfill
-from imgctl.ops.parts import open_parts
+from imgctl.ops.common.parts import open_parts
 from imgctl.run.stop import Stop
 from imgctl.store.catalog.engine import open_catalog
 from imgctl.store.catalog.upgrade import upgrade

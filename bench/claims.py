@@ -16,9 +16,9 @@ from statistics import median, quantiles
 from sqlalchemy import create_engine, text
 
 from imgctl.keys import key_of
-from imgctl.store.catalog.claims import Claim, Position, claim
 from imgctl.store.catalog.engine import Catalog, open_catalog
-from imgctl.store.catalog.results import Finished, finish
+from imgctl.store.catalog.queries.claims import Claim, Position, claim
+from imgctl.store.catalog.queries.results import Finished, finish
 from imgctl.store.catalog.upgrade import upgrade
 from tests.parts.postgres import postgres_server
 

@@ -29,8 +29,8 @@ from imgctl.ops.work.driver import PROCESSES_PER_JOB
 from imgctl.ops.work.in_flight import BATCH_IMAGES
 from imgctl.ops.work.task import set_up_child
 from imgctl.run.limits import cores
-from imgctl.run.open import open_pool
-from imgctl.run.pool import PoolSettings
+from imgctl.run.pools.open import open_pool
+from imgctl.run.pools.pool import PoolSettings
 from tests.parts.proxy import fault_proxy
 
 USER = "0190b2b4-0000-7000-8000-000000000001"

@@ -9,7 +9,7 @@ import click
 import pytest
 
 import imgctl.cli
-from imgctl.cli.layout import EXIT_CODES, Command
+from imgctl.cli.common.layout import EXIT_CODES, Command
 from imgctl.cli.main import COMMANDS, cli
 from imgctl.errors import ExitCode
 from imgctl.store.blobs.traits import Kept

@@ -15,12 +15,12 @@ from typing import Any
 
 import click
 
-from imgctl.cli.layout import EXIT_CODES, Command, Group
+from imgctl.cli.common.layout import EXIT_CODES, Command, Group
 from imgctl.cli.main import COMMANDS, cli
 from imgctl.config.places import SourceSettings
 from imgctl.config.settings import Settings
 from imgctl.imaging.formats import KNOWN, Format, Kind
-from imgctl.run.metrics import ALL
+from imgctl.run.telemetry.metrics import ALL
 
 ROOT = Path(__file__).parent.parent
 README, EXAMPLE = ROOT / "README.md", ROOT / "config.example.toml"

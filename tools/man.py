@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 
 from imgctl import __version__
-from imgctl.cli.layout import EXIT_CODES, Command, Group
+from imgctl.cli.common.layout import EXIT_CODES, Command, Group
 from imgctl.cli.main import COMMANDS, cli
 from tools.docs import commands
 

@@ -8,21 +8,21 @@ from pathlib import Path
 
 import click
 
-from imgctl.cli.base import Session, running, subcommand
-from imgctl.cli.options import flag, option, order_of
-from imgctl.cli.render import show_table
-from imgctl.cli.rows import ScopeOptions
-from imgctl.cli.types import SIZE
+from imgctl.cli.common.base import Session, running, subcommand
+from imgctl.cli.common.options import flag, option, order_of
+from imgctl.cli.common.render import show_table
+from imgctl.cli.common.rows import ScopeOptions
+from imgctl.cli.common.types import SIZE
 from imgctl.errors import ExitCode, UsageError
 from imgctl.ops.audit.cost import cost_of, look_price
 from imgctl.ops.audit.findings import Code
 from imgctl.ops.audit.order import AuditOrder, Tally
 from imgctl.ops.audit.report import Subject, csv_file, html_file
 from imgctl.ops.audit.start import audit
-from imgctl.ops.parts import Parts, open_parts
-from imgctl.ops.rows import BadId, Chosen
-from imgctl.run.metrics import FINDINGS
-from imgctl.store.catalog.holds import in_force
+from imgctl.ops.common.parts import Parts, open_parts
+from imgctl.ops.common.rows import BadId, Chosen
+from imgctl.run.telemetry.metrics import FINDINGS
+from imgctl.store.catalog.queries.holds import in_force
 from imgctl.units import count_of, format_bytes
 
 HEADERS = ("CODE", "COUNT", "BYTES", "EXAMPLES")

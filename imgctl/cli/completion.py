@@ -5,8 +5,8 @@ import inspect
 import click
 from click.shell_completion import get_completion_class
 
-from imgctl.cli.layout import Command
-from imgctl.cli.stdout import to_stdout
+from imgctl.cli.common.layout import Command
+from imgctl.cli.common.stdout import to_stdout
 
 EXAMPLES = """
 imgctl completion bash > ~/.local/share/bash-completion/completions/imgctl

@@ -4,9 +4,9 @@ import os
 from dataclasses import dataclass
 
 from imgctl import __version__
-from imgctl.cli.base import Session, running, subcommand
-from imgctl.cli.options import Options, flag
-from imgctl.cli.render import show_table
+from imgctl.cli.common.base import Session, running, subcommand
+from imgctl.cli.common.options import Options, flag
+from imgctl.cli.common.render import show_table
 from imgctl.errors import ExitCode
 from imgctl.ops.doctor import Check, examine
 from imgctl.pricing.estimate import Billing
@@ -54,8 +54,8 @@ def show_check(session: Session, check: "Check") -> None:
 
 
 def _conformance(session: Session, *, yes: bool) -> ExitCode:
+    from imgctl.ops.common.spend import agree, terms_of
     from imgctl.ops.conformance import conformance, price
-    from imgctl.ops.spend import agree, terms_of
     from imgctl.store.blobs.open import open_store
 
     settings, terms = session.settings, terms_of(session.settings, endpoint_url=session.endpoint_url)

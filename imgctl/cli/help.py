@@ -8,9 +8,9 @@ from itertools import groupby
 
 import click
 
-from imgctl.cli.layout import Command, Group
+from imgctl.cli.common.layout import Command, Group
+from imgctl.cli.common.stdout import to_stdout
 from imgctl.cli.manual import ALIASES, ROOT, pages, rendered, title
-from imgctl.cli.stdout import to_stdout
 from imgctl.errors import UsageError
 
 EXAMPLES = """

@@ -2,13 +2,13 @@
 
 from dataclasses import dataclass
 
-from imgctl.cli.base import Session, subcommand
+from imgctl.cli.common.base import Session, subcommand
+from imgctl.cli.common.options import Options, flag, option
 from imgctl.cli.doctor import show_check
-from imgctl.cli.options import Options, flag, option
 from imgctl.errors import ExitCode
+from imgctl.ops.common.operations import begin_current
+from imgctl.ops.common.transactions import InProcess
 from imgctl.ops.doctor import examine_store
-from imgctl.ops.operations import begin_current
-from imgctl.ops.transactions import InProcess
 from imgctl.store.blobs.open import open_store
 from imgctl.store.catalog.engine import Catalog, open_catalog
 from imgctl.store.catalog.optional import make_optional

@@ -11,8 +11,8 @@ from typing import Final, NoReturn
 import click
 
 from imgctl import __version__
-from imgctl.cli.layout import Group
-from imgctl.cli.stdout import ReaderLeft
+from imgctl.cli.common.layout import Group
+from imgctl.cli.common.stdout import ReaderLeft
 from imgctl.errors import ExitCode, ImgctlError
 from imgctl.run.silence import silence
 

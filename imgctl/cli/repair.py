@@ -8,20 +8,20 @@ from pathlib import Path
 
 import click
 
-from imgctl.cli.base import Running, Session, running, subcommand
-from imgctl.cli.options import flag, option, optional, order_of, stdin_file
-from imgctl.cli.rows import ScopeOptions
-from imgctl.cli.types import ANY_COUNT
+from imgctl.cli.common.base import Running, Session, running, subcommand
+from imgctl.cli.common.options import flag, option, optional, order_of, stdin_file
+from imgctl.cli.common.rows import ScopeOptions
+from imgctl.cli.common.types import ANY_COUNT
 from imgctl.errors import ExitCode, UsageError
 from imgctl.ops.audit.findings import FindingsFile
 from imgctl.ops.audit.order import AuditOrder
-from imgctl.ops.lookup import find_image
-from imgctl.ops.parts import Parts, open_parts
+from imgctl.ops.common.lookup import find_image
+from imgctl.ops.common.parts import Parts, open_parts
+from imgctl.ops.common.rows import BadId
+from imgctl.ops.common.tally import Tally
 from imgctl.ops.repair.order import Fate, Outcome, RepairOrder
 from imgctl.ops.repair.start import audited, repair_all
 from imgctl.ops.repair.trash import undelete
-from imgctl.ops.rows import BadId
-from imgctl.ops.tally import Tally
 from imgctl.units import counts_of
 
 GRACE = timedelta(hours=1)

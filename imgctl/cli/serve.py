@@ -6,8 +6,8 @@ from uuid import UUID
 
 import click
 
-from imgctl.cli.base import Session, subcommand
-from imgctl.cli.options import Options, option
+from imgctl.cli.common.base import Session, subcommand
+from imgctl.cli.common.options import Options, option
 from imgctl.errors import ConfigError, ExitCode
 
 SCOPES = {one: tuple(one.split("+")) for one in ("read", "write", "read+write", "erase", "read+write+erase", "events")}
@@ -52,11 +52,11 @@ def command(session: Session, args: Args) -> ExitCode:
         session.data({"type": "summary", "tokens": 1})
         return ExitCode.DONE
     from imgctl.ops.backlog import backlog_now
-    from imgctl.ops.parts import open_parts
+    from imgctl.ops.common.parts import open_parts
     from imgctl.ops.support.links import link_warning
     from imgctl.run import service
-    from imgctl.run.metrics import OF_THE_CATALOG
     from imgctl.run.stop import Stop
+    from imgctl.run.telemetry.metrics import OF_THE_CATALOG
 
     def ready(url: str) -> None:
         session.text(f"serving {url} (docs at {url}/docs)")

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 
 from imgctl.errors import CatalogError
-from imgctl.run.metrics import BACKLOG, CATALOG_UP, LEASED, Metric
-from imgctl.store.catalog.claims import backlog
+from imgctl.run.telemetry.metrics import BACKLOG, CATALOG_UP, LEASED, Metric
 from imgctl.store.catalog.engine import Catalog
+from imgctl.store.catalog.queries.claims import backlog
 
 
 def backlog_now(catalog: Catalog) -> Mapping[Metric, float]:

@@ -15,7 +15,7 @@ from uuid import uuid4
 from imgctl.errors import BlobCorrupt, ImgctlError, StoreDenied, StoreError, StoreUnsupported
 from imgctl.keys import PROBES
 from imgctl.model import StorageClass
-from imgctl.ops.retry import StopSignal
+from imgctl.ops.common.retry import StopSignal
 from imgctl.pricing.costs import Operation, request_cost
 from imgctl.pricing.estimate import Estimate, estimated
 from imgctl.pricing.prices import Card

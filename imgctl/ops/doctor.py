@@ -110,7 +110,7 @@ def _erasures(catalog: Catalog, settings: Settings) -> Iterator[Check]:
     """Report unfinished erasures that began with another [serve] secret; they cannot finish while any user is held."""
     from imgctl.ops.erase.order import EraseOrder
     from imgctl.ops.erase.subject import of_another_secret
-    from imgctl.store.catalog.holds import in_force
+    from imgctl.store.catalog.queries.holds import in_force
 
     try:
         count = of_another_secret(catalog, EraseOrder(secret=settings.serve.secret).secret_id)
@@ -135,7 +135,7 @@ def _schema(catalog: Catalog) -> str:
 
 
 def _clock(catalog: Catalog) -> str:
-    from imgctl.store.catalog.lookups import clock
+    from imgctl.store.catalog.queries.lookups import clock
 
     with catalog.read() as connection:
         theirs = clock(connection)

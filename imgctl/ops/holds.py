@@ -10,19 +10,19 @@ from uuid import UUID
 from imgctl.errors import StoreError, StoreUnsupported, UsageError
 from imgctl.keys import FIRST, named_image, new_id
 from imgctl.model import Image
+from imgctl.ops.common.operations import who
+from imgctl.ops.common.parts import Parts
+from imgctl.ops.common.retry import StopSignal, read, write
+from imgctl.ops.common.row_blobs import keys_of
+from imgctl.ops.common.rows import Chosen, pages
 from imgctl.ops.erase.order import EraseOrder, Notes
-from imgctl.ops.operations import who
-from imgctl.ops.parts import Parts
-from imgctl.ops.retry import StopSignal, read, write
-from imgctl.ops.row_blobs import keys_of
-from imgctl.ops.rows import Chosen, pages
 from imgctl.run.threads import thread_pool
 from imgctl.store.blobs.remnant import Remnant
-from imgctl.store.catalog import holds as sql
-from imgctl.store.catalog.erased import erased_since, page
-from imgctl.store.catalog.holds import LegalHold
-from imgctl.store.catalog.lookups import Scope, clock, newest
-from imgctl.store.catalog.storage_class import moving, still_moving
+from imgctl.store.catalog.queries import holds as sql
+from imgctl.store.catalog.queries.erased import erased_since, page
+from imgctl.store.catalog.queries.holds import LegalHold
+from imgctl.store.catalog.queries.lookups import Scope, clock, newest
+from imgctl.store.catalog.queries.storage_class import moving, still_moving
 from imgctl.units import count_of
 
 POLL_SECONDS = 0.2

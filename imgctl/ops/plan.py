@@ -14,8 +14,8 @@ from uuid import UUID
 
 from imgctl.errors import UsageError
 from imgctl.model import Image
-from imgctl.ops.parts import Parts
-from imgctl.ops.retry import StopSignal
+from imgctl.ops.common.parts import Parts
+from imgctl.ops.common.retry import StopSignal
 from imgctl.pricing.lines import Json
 from imgctl.run.scratch import atomic_write
 from imgctl.units import count_of

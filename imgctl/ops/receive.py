@@ -13,21 +13,21 @@ from imgctl.imaging.probe import Header, Probe, probe_of
 from imgctl.imaging.source import on_disk
 from imgctl.keys import ORIGINAL, key_of, new_id, time_of
 from imgctl.model import Image, NewImage, Promised, Status
+from imgctl.ops.common.parts import Parts
+from imgctl.ops.common.ranges import in_store, sha256_of
 from imgctl.ops.erase.late import delete_if_erased
 from imgctl.ops.ingest.describe import describe
 from imgctl.ops.ingest.original import Body, Content, as_promised, file_name, new_row, put_original
 from imgctl.ops.ingest.recognise import Recogniser
 from imgctl.ops.ingest.spool import Spool
-from imgctl.ops.parts import Parts
-from imgctl.ops.ranges import in_store, sha256_of
 from imgctl.ops.sources.base import STREAM_ABOVE
 from imgctl.ops.upload.prepare import held_bytes
-from imgctl.run import trace
+from imgctl.run.telemetry import trace
 from imgctl.run.window import ByteBudget
 from imgctl.store.blobs.base import SignedPut
-from imgctl.store.catalog.details import Seen, note
-from imgctl.store.catalog.lookups import by_id
-from imgctl.store.catalog.reservations import confirm, promise
+from imgctl.store.catalog.queries.details import Seen, note
+from imgctl.store.catalog.queries.lookups import by_id
+from imgctl.store.catalog.queries.reservations import confirm, promise
 from imgctl.units import count_of
 
 # The store's client copies the bytes that it puts (measured: 50 MB take about 100 MB during a put).

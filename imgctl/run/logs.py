@@ -14,7 +14,7 @@ from pathlib import Path
 from imgctl.config.service import LogSettings
 from imgctl.errors import ConfigError
 from imgctl.run.progress import printable, say
-from imgctl.run.trace import trace_id
+from imgctl.run.telemetry.trace import trace_id
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 _NAME = "imgctl"

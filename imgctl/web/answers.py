@@ -16,12 +16,12 @@ from pydantic import BaseModel, ConfigDict, Field
 from imgctl.dates import parse_moment
 from imgctl.errors import ImageMissing, UsageError
 from imgctl.model import IMAGE_COLUMNS, Image, Status, Variant, is_archived
+from imgctl.ops.common.lookup import record
 from imgctl.ops.erase.order import owner_digest
-from imgctl.ops.lookup import record
 from imgctl.ops.receive import missing
-from imgctl.store.catalog.erased import Erasure, erasures
-from imgctl.store.catalog.holds import LegalHold
-from imgctl.store.catalog.lookups import by_id
+from imgctl.store.catalog.queries.erased import Erasure, erasures
+from imgctl.store.catalog.queries.holds import LegalHold
+from imgctl.store.catalog.queries.lookups import by_id
 from imgctl.web.auth import Caller
 from imgctl.web.links import Json
 from imgctl.web.problem import PROBLEM, Refusal

@@ -14,7 +14,7 @@ from starlette.types import ASGIApp
 
 from imgctl import __version__
 from imgctl.errors import ImgctlError
-from imgctl.run.prometheus import CONTENT_TYPE
+from imgctl.run.telemetry.prometheus import CONTENT_TYPE
 from imgctl.web import erasing, events, exports, images, uploads, webhook
 from imgctl.web.answers import HealthAnswer, Problem, refusals
 from imgctl.web.auth import Reader, Scope, check_all_users

@@ -9,13 +9,13 @@ from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel
 
 from imgctl.errors import ExitCode, ImgctlError
+from imgctl.ops.common.operations import Recording
+from imgctl.ops.common.transactions import InProcess
 from imgctl.ops.erase.order import EraseOrder, Fate, Outcome
 from imgctl.ops.erase.start import erase
-from imgctl.ops.operations import Recording
 from imgctl.ops.receive import missing
-from imgctl.ops.transactions import InProcess
-from imgctl.store.catalog.erased import erasures
-from imgctl.store.catalog.lookups import by_id
+from imgctl.store.catalog.queries.erased import erasures
+from imgctl.store.catalog.queries.lookups import by_id
 from imgctl.web.answers import refusals, was_owned
 from imgctl.web.auth import Caller, Eraser
 from imgctl.web.images import ImageId

@@ -13,7 +13,7 @@ from fastapi.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from imgctl.model import Status
-from imgctl.store.catalog.reservations import lookup
+from imgctl.store.catalog.queries.reservations import lookup
 from imgctl.web.answers import ENDED, refusals, seen_by
 from imgctl.web.auth import Reader, check_user
 from imgctl.web.images import ImageId, UserId

@@ -16,13 +16,13 @@ from starlette import types
 
 from imgctl.errors import BlobMissing, ImageMissing, ImgctlError
 from imgctl.model import Status, Variant, VariantFormat
+from imgctl.ops.common.lookup import Listed, check_indexed, listed, pattern
 from imgctl.ops.ingest.spool import Spool
-from imgctl.ops.lookup import Listed, check_indexed, listed, pattern
 from imgctl.ops.receive import Sent, Taken, missing, owned, take
 from imgctl.ops.support.links import serving
 from imgctl.store.blobs.local import LocalStore
-from imgctl.store.catalog.find import Sought
-from imgctl.store.catalog.lookups import Scope
+from imgctl.store.catalog.queries.find import Sought
+from imgctl.store.catalog.queries.lookups import Scope
 from imgctl.web.answers import (
     CAPTION_LENGTH,
     Caption,

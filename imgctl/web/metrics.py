@@ -3,8 +3,8 @@
 from functools import partial
 
 from imgctl.ops.backlog import backlog_now
-from imgctl.run.metrics import OF_THE_CATALOG, OF_THE_SERVER, RECEIVED, REQUEST_SECONDS, REQUESTS, UNDER_WAY
-from imgctl.run.prometheus import Prometheus
+from imgctl.run.telemetry.metrics import OF_THE_CATALOG, OF_THE_SERVER, RECEIVED, REQUEST_SECONDS, REQUESTS, UNDER_WAY
+from imgctl.run.telemetry.prometheus import Prometheus
 from imgctl.store.catalog.engine import Catalog
 
 

@@ -14,7 +14,7 @@ from uuid import UUID
 from fastapi import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from imgctl.run import trace
+from imgctl.run.telemetry import trace
 from imgctl.web.auth import is_loopback
 from imgctl.web.body import Body
 from imgctl.web.problem import Refusal, problem

@@ -13,9 +13,9 @@ from typing import TypeAlias
 
 from imgctl.errors import ImgctlError, WorkerError
 from imgctl.run import service
-from imgctl.run.child import reason_of
-from imgctl.run.prometheus import process_died
+from imgctl.run.pools.child import reason_of
 from imgctl.run.stop import Stop
+from imgctl.run.telemetry.prometheus import process_died
 
 AddressPipe: TypeAlias = "Connection[str | ImgctlError, str | ImgctlError]"
 """Where a process sends its address once it listens, or the error that keeps it from listening."""

@@ -16,15 +16,15 @@ import uvicorn
 
 from imgctl.config.settings import Settings
 from imgctl.errors import NO_FILES_LEFT_HINT, ConfigError, ImgctlError, out_of_files
-from imgctl.ops.parts import Parts, open_parts
-from imgctl.ops.retry import retry
+from imgctl.ops.common.parts import Parts, open_parts
+from imgctl.ops.common.retry import retry
 from imgctl.run import service
-from imgctl.run.child import die_with
 from imgctl.run.limits import cores, reuse_large_buffers
 from imgctl.run.logs import configure
-from imgctl.run.prometheus import MULTIPROC_DIR
+from imgctl.run.pools.child import die_with
 from imgctl.run.scratch import Scratch
 from imgctl.run.stop import Stop
+from imgctl.run.telemetry.prometheus import MULTIPROC_DIR
 from imgctl.web.app import make_app
 from imgctl.web.auth import is_loopback
 from imgctl.web.connection import TimedConnection
@@ -118,7 +118,7 @@ def _tracing(settings: Settings) -> Iterator[None]:
     if not settings.otel.enabled:
         yield
         return
-    from imgctl.run.otel import tracing
+    from imgctl.run.telemetry.otel import tracing
 
     with tracing(settings.otel):
         yield

@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from imgctl.ops.work.driver import PROCESSES_PER_JOB
-from imgctl.run.metrics import ALL
+from imgctl.run.telemetry.metrics import ALL
 from imgctl.units import parse_bytes
 from tools.docs import ROOT, commands, parse
 

@@ -9,7 +9,7 @@ import pytest
 from imgctl.config.places import StoreSettings
 from imgctl.config.settings import CostSettings, Settings
 from imgctl.model import Sized
-from imgctl.ops.spend import card_in_force
+from imgctl.ops.common.spend import card_in_force
 from imgctl.pricing.card import card_names, card_toml, load_card
 from imgctl.pricing.costs import (
     Operation,

@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from imgctl.run.open import open_pool
-from imgctl.run.pool import Pool, PoolSettings
+from imgctl.run.pools.open import open_pool
+from imgctl.run.pools.pool import Pool, PoolSettings
 from tests.run.dask_cluster import dask_scheduler
 
 __all__ = ["dask_scheduler"]

@@ -6,8 +6,8 @@ import signal
 import sys
 
 from imgctl.errors import WorkerError
-from imgctl.run.open import open_pool
-from imgctl.run.pool import PoolSettings
+from imgctl.run.pools.open import open_pool
+from imgctl.run.pools.pool import PoolSettings
 from imgctl.run.progress import Progress
 from imgctl.run.stop import STOP_SIGNALS, Stop
 from tests.run import tasks

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from imgctl.config.service import LogSettings
 from imgctl.errors import ConfigError
 from imgctl.run.logs import JsonFormatter, PlainFormatter, configure, redact
-from imgctl.run.trace import within
+from imgctl.run.telemetry.trace import within
 from tests.run.programs import ROOT
 
 LINES = 500

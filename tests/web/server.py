@@ -15,13 +15,13 @@ from imgctl.config.service import ServeSettings
 from imgctl.config.settings import Settings
 from imgctl.imaging.decoders.decode import Limits
 from imgctl.model import Image
-from imgctl.ops.parts import Parts, open_parts
+from imgctl.ops.common.parts import Parts, open_parts
 from imgctl.ops.work.order import Batch, WorkOrder
 from imgctl.ops.work.processing import job_of, record
 from imgctl.ops.work.task import render_batch
 from imgctl.run.stop import Stop
-from imgctl.store.catalog.claims import claim
-from imgctl.store.catalog.lookups import by_id
+from imgctl.store.catalog.queries.claims import claim
+from imgctl.store.catalog.queries.lookups import by_id
 from imgctl.web.auth import Scope, new_token
 from imgctl.web.run import serve, serving
 

@@ -13,7 +13,7 @@ from promql_parser import AggregateExpr, Expr, MatchOp, VectorSelector
 from imgctl.ops.audit.findings import Code
 from imgctl.ops.ingest.outcome import Fate as Uploaded
 from imgctl.ops.work.order import Fate as Made
-from imgctl.run.metrics import (
+from imgctl.run.telemetry.metrics import (
     ALL,
     ENDED,
     EXIT_CODE,
@@ -29,7 +29,7 @@ from imgctl.run.metrics import (
     Meter,
     Metric,
 )
-from imgctl.run.prometheus import Prometheus
+from imgctl.run.telemetry.prometheus import Prometheus
 from tools.docs import ROOT, commands
 
 PAGE = (ROOT / "docs/operations/monitoring.md").read_text(encoding="utf-8")

@@ -11,8 +11,8 @@ from sqlalchemy import update
 from imgctl.config.settings import Settings
 from imgctl.keys import new_id
 from imgctl.ops.support.history import Wanted, counts_in, history
-from imgctl.store.catalog.claims import claim
-from imgctl.store.catalog.holds import hold, release
+from imgctl.store.catalog.queries.claims import claim
+from imgctl.store.catalog.queries.holds import hold, release
 from imgctl.store.catalog.schema import images
 from imgctl.web.auth import Scope
 from tests.web.server import OTHER, USER, Served, served, token

@@ -12,7 +12,7 @@ from sqlalchemy import update
 from imgctl.config.settings import Settings
 from imgctl.keys import key_of, new_id, time_of
 from imgctl.model import NewImage, Variant
-from imgctl.store.catalog.reservations import confirm, promise
+from imgctl.store.catalog.queries.reservations import confirm, promise
 from imgctl.store.catalog.schema import images
 from tests.parts.chromium import Tab
 from tests.web.server import OTHER, USER, Served, served

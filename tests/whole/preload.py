@@ -15,7 +15,7 @@ import imgctl
 from imgctl.store.blobs.s3.connect import service_models
 
 # Few runs need the first two, which take as long as all others; only Alembic may load a migration.
-LEFT_OUT = ("imgctl.web", "imgctl.run.dask", "imgctl.__main__", "imgctl.store.catalog.migrations")
+LEFT_OUT = ("imgctl.web", "imgctl.run.pools.dask", "imgctl.__main__", "imgctl.store.catalog.migrations")
 
 for module in walk_packages(imgctl.__path__, "imgctl."):
     if not module.name.startswith(LEFT_OUT):

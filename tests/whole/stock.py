@@ -10,7 +10,7 @@ from imgctl.keys import key_of, new_id
 from imgctl.model import Image, NewImage, Status, Variant
 from imgctl.store.blobs.base import BlobStore
 from imgctl.store.catalog.engine import open_catalog
-from imgctl.store.catalog.reservations import confirm, promise
+from imgctl.store.catalog.queries.reservations import confirm, promise
 from imgctl.store.catalog.schema import images
 from imgctl.store.catalog.upgrade import upgrade
 from tests.whole.deployment import USER, Deployment

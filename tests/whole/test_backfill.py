@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from imgctl.model import Image
-from imgctl.store.catalog.backfill import take
 from imgctl.store.catalog.engine import open_catalog
 from imgctl.store.catalog.lease import Hold
+from imgctl.store.catalog.queries.backfill import take
 from imgctl.store.catalog.schema import images
 from tests.parts.proxy import Fault, fault_proxy
 from tests.soak import rounds

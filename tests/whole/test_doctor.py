@@ -16,7 +16,7 @@ from sqlalchemy import make_url, text
 from imgctl.keys import new_id
 from imgctl.store.catalog import health
 from imgctl.store.catalog.engine import open_catalog
-from imgctl.store.catalog.holds import hold, release
+from imgctl.store.catalog.queries.holds import hold, release
 from imgctl.store.catalog.upgrade import upgrade
 from tests.parts.postgres import postgres_server, restart, sqlite_catalog
 from tests.whole.conftest import photo, place_of

@@ -6,8 +6,8 @@ from pathlib import Path
 import click
 import pytest
 
-from imgctl.cli.layout import Command
-from imgctl.ops.operations import who
+from imgctl.cli.common.layout import Command
+from imgctl.ops.common.operations import who
 from tests.whole.conftest import photo
 from tests.whole.deployment import USER, Deployment, kill_when
 from tools.docs import commands

@@ -15,7 +15,7 @@ from imgctl.config.places import CatalogSettings
 from imgctl.config.settings import Settings
 from imgctl.keys import PROBES
 from imgctl.model import Status, Variant
-from imgctl.ops.parts import open_parts
+from imgctl.ops.common.parts import open_parts
 from imgctl.ops.receive import Announced, grant
 from imgctl.store.blobs.base import SignedPut
 from tests.parts.postgres import sqlite_catalog

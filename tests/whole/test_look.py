@@ -17,9 +17,9 @@ from imgctl.model import Variant
 from imgctl.ops.audit.cost import look_price
 from imgctl.ops.audit.look import sampled
 from imgctl.ops.audit.order import AuditOrder
-from imgctl.ops.parts import open_parts
-from imgctl.ops.rows import Chosen
-from imgctl.store.catalog.lookups import Scope
+from imgctl.ops.common.parts import open_parts
+from imgctl.ops.common.rows import Chosen
+from imgctl.store.catalog.queries.lookups import Scope
 from tests.imaging.pictures import quadrants
 from tests.whole.cold import archive_all
 from tests.whole.conftest import embedded_in

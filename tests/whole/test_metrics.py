@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from imgctl.run.prometheus import Prometheus, TextFile
+from imgctl.run.telemetry.prometheus import Prometheus, TextFile
 from tests.whole.conftest import place_of
 from tests.whole.deployment import USER, Deployment
 

@@ -7,7 +7,7 @@ import click
 import pytest
 from sqlalchemy import create_engine, inspect, text
 
-from imgctl.cli.layout import Command
+from imgctl.cli.common.layout import Command
 from imgctl.errors import SchemaNotCurrent
 from imgctl.ops.plan import FORMAT
 from imgctl.store.catalog.engine import open_catalog

@@ -9,7 +9,7 @@ from sqlalchemy import func, select
 
 from bench.photos import scene
 from imgctl.store.catalog.engine import open_catalog
-from imgctl.store.catalog.fingerprints import fingerprints
+from imgctl.store.catalog.queries.fingerprints import fingerprints
 from tests.whole.deployment import USER, Deployment
 
 OTHER = "0190b2b4-0000-7000-8000-0000000000ff"

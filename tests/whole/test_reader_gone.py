@@ -11,7 +11,7 @@ from sqlalchemy import text
 
 from imgctl.model import Status
 from imgctl.store.catalog.engine import open_catalog
-from imgctl.store.catalog.reservations import promise
+from imgctl.store.catalog.queries.reservations import promise
 from tests.whole.conftest import place_of
 from tests.whole.deployment import USER, Deployment, assert_whole
 from tests.whole.stock import new_image

@@ -111,7 +111,7 @@ def test_records_that_only_a_bucket_has_match_the_schema(bucket: Deployment) -> 
 
 def _answer_for_aws() -> None:
     """Replace S3 Batch Operations, which no test server has."""
-    from imgctl.ops import spend
+    from imgctl.ops.common import spend
     from imgctl.ops.transition import job
 
     job_id = "00e123a4-c0d8-41f4-a0eb-b46f9ba5b07c"

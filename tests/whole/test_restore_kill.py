@@ -14,7 +14,7 @@ import pytest
 from imgctl.keys import key_of, new_id
 from imgctl.model import NewImage
 from imgctl.store.catalog.engine import open_catalog
-from imgctl.store.catalog.reservations import confirm, promise
+from imgctl.store.catalog.queries.reservations import confirm, promise
 from imgctl.store.catalog.upgrade import upgrade
 from tests.parts.proxy import Fault, fault_proxy
 from tests.soak import rounds

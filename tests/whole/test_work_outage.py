@@ -10,8 +10,8 @@ from imgctl.errors import StoreDenied, StoreUnavailable
 from imgctl.keys import PROBES
 from imgctl.model import Status
 from imgctl.ops.work.order import Fate
-from imgctl.store.catalog.claims import claim
 from imgctl.store.catalog.engine import open_catalog
+from imgctl.store.catalog.queries.claims import claim
 from tests.parts.proxy import Fault, fault_proxy
 from tests.whole.conftest import place_of
 from tests.whole.deployment import USER, Deployment, assert_whole

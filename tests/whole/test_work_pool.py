@@ -11,9 +11,9 @@ from sqlalchemy import create_engine, text
 
 from imgctl.errors import CatalogUnavailable
 from imgctl.model import Status
-from imgctl.store.catalog.claims import claim
 from imgctl.store.catalog.engine import open_catalog
 from imgctl.store.catalog.lease import end_if_frozen
+from imgctl.store.catalog.queries.claims import claim
 from tests.parts.proxy import Fault, Policy, fault_proxy
 from tests.whole.conftest import photo, place_of
 from tests.whole.deployment import FOREVER, USER, Deployment, Run, assert_whole

@@ -11,8 +11,8 @@ from imgctl.imaging.decoders.decode import Limits
 from imgctl.model import Recipe
 from imgctl.ops.work.order import ImageOutcome, WorkOrder
 from imgctl.ops.work.processing import work
-from imgctl.run.open import open_pool
-from imgctl.run.pool import PoolSettings
+from imgctl.run.pools.open import open_pool
+from imgctl.run.pools.pool import PoolSettings
 from imgctl.run.stop import Stop
 from imgctl.store.catalog.engine import open_catalog
 from tests.whole.deployment import Deployment

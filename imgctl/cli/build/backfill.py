@@ -3,21 +3,21 @@
 from collections.abc import Sequence
 from decimal import Decimal
 
-from imgctl.cli.base import Running, Session, running, subcommand
 from imgctl.cli.build.backfill_metadata import run_metadata
 from imgctl.cli.build.backfill_options import Args, say_resumed
 from imgctl.cli.build.price import say_price
 from imgctl.cli.cold.restore import outcome_record
-from imgctl.cli.options import order_of
+from imgctl.cli.common.base import Running, Session, running, subcommand
+from imgctl.cli.common.options import order_of
 from imgctl.errors import ExitCode
 from imgctl.imaging.recipe import digest
 from imgctl.model import Variant
 from imgctl.ops.backfill.order import BackfillOrder, Fate, ImageOutcome, Mode, Selection
 from imgctl.ops.backfill.start import Backfill, Offer, backfill
-from imgctl.ops.parts import open_parts
+from imgctl.ops.common.parts import open_parts
+from imgctl.ops.common.spend import Terms, agree, terms_of
 from imgctl.ops.restore.order import Fate as Restored
 from imgctl.ops.restore.order import RestoreOrder
-from imgctl.ops.spend import Terms, agree, terms_of
 from imgctl.pricing.estimate import Billing
 from imgctl.pricing.moves import hours_words
 from imgctl.store.blobs.base import Tier

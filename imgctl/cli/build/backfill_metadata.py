@@ -2,15 +2,15 @@
 
 from datetime import datetime
 
-from imgctl.cli.base import Running, Session, running
 from imgctl.cli.build.backfill_options import Args, say_resumed
+from imgctl.cli.common.base import Running, Session, running
 from imgctl.errors import ExitCode
 from imgctl.ops.backfill.metadata import Fate, MetadataOrder, Outcome, Value
 from imgctl.ops.backfill.metadata_run import MetadataRun, metadata_run, price, reading
-from imgctl.ops.parts import open_parts
-from imgctl.ops.spend import agree, terms_of
+from imgctl.ops.common.parts import open_parts
+from imgctl.ops.common.spend import agree, terms_of
 from imgctl.pricing.estimate import Billing
-from imgctl.store.catalog.backfill import Fact
+from imgctl.store.catalog.queries.backfill import Fact
 from imgctl.units import count_of, counts_of, format_bytes
 
 WORDS = {Fact.CAPTION: "caption", Fact.TAKEN_AT: "capture time", Fact.SIZE: "size"}

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import click
 
-from imgctl.cli.base import Running
 from imgctl.cli.cold.restore import TIERS
-from imgctl.cli.options import flag, option
-from imgctl.cli.rows import ScopeOptions
-from imgctl.cli.types import Parsed
+from imgctl.cli.common.base import Running
+from imgctl.cli.common.options import flag, option
+from imgctl.cli.common.rows import ScopeOptions
+from imgctl.cli.common.types import Parsed
 from imgctl.errors import UsageError
 from imgctl.model import Variant
 from imgctl.ops.backfill.checkpoint import Checkpoint

@@ -1,7 +1,7 @@
 """The price of rendering, printed before a run."""
 
-from imgctl.cli.base import Running
-from imgctl.ops.spend import Terms
+from imgctl.cli.common.base import Running
+from imgctl.ops.common.spend import Terms
 from imgctl.pricing.estimate import Billing
 from imgctl.units import count_of
 

@@ -4,21 +4,21 @@ from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
 
-from imgctl.cli.base import Session, running, subcommand
 from imgctl.cli.build.price import say_price
-from imgctl.cli.options import Options, flag, option
+from imgctl.cli.common.base import Session, running, subcommand
+from imgctl.cli.common.options import Options, flag, option
 from imgctl.errors import ExitCode
 from imgctl.model import Variant
 from imgctl.ops.backlog import backlog_now
-from imgctl.ops.parts import open_parts
-from imgctl.ops.retry import read
-from imgctl.ops.spend import Terms, terms_of
-from imgctl.ops.tally import Tally
+from imgctl.ops.common.parts import open_parts
+from imgctl.ops.common.retry import read
+from imgctl.ops.common.spend import Terms, terms_of
+from imgctl.ops.common.tally import Tally
 from imgctl.ops.work.order import Fate, ImageOutcome
 from imgctl.ops.work.processing import expected, work_here
 from imgctl.pricing.estimate import Billing
-from imgctl.run.metrics import OF_THE_CATALOG
-from imgctl.store.catalog.claims import awaiting_restore, backlog
+from imgctl.run.telemetry.metrics import OF_THE_CATALOG
+from imgctl.store.catalog.queries.claims import awaiting_restore, backlog
 from imgctl.units import count_of, counts_of
 
 

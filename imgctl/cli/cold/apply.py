@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 
-from imgctl.cli.base import Running, Session, running, subcommand
-from imgctl.cli.options import Options, file_argument, flag, option
+from imgctl.cli.common.base import Running, Session, running, subcommand
+from imgctl.cli.common.options import Options, file_argument, flag, option
 from imgctl.errors import ExitCode, UsageError
 from imgctl.ops.apply import apply, check
-from imgctl.ops.parts import open_parts
+from imgctl.ops.common.parts import open_parts
+from imgctl.ops.common.tally import Tally
 from imgctl.ops.plan import Applied, Fate, Site, read_plan
-from imgctl.ops.tally import Tally
 from imgctl.pricing.lines import Json, dollars
 from imgctl.units import count_of, counts_of
 

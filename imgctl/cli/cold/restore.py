@@ -7,18 +7,18 @@ from pathlib import Path
 
 import click
 
-from imgctl.cli.base import Running, Session, running, subcommand
-from imgctl.cli.options import arguments, flag, option, order_of
-from imgctl.cli.render import show_table
-from imgctl.cli.rows import ScopeOptions
+from imgctl.cli.common.base import Running, Session, running, subcommand
+from imgctl.cli.common.options import arguments, flag, option, order_of
+from imgctl.cli.common.render import show_table
+from imgctl.cli.common.rows import ScopeOptions
 from imgctl.errors import ExitCode, UsageError
 from imgctl.model import RETURN_FOR_GOOD
-from imgctl.ops.lookup import find_image
-from imgctl.ops.parts import open_parts
+from imgctl.ops.common.lookup import find_image
+from imgctl.ops.common.parts import open_parts
+from imgctl.ops.common.spend import terms_of
 from imgctl.ops.restore.job import RestoreJob, Round
 from imgctl.ops.restore.order import Fate, Outcome, RestoreOrder, Seen, State
 from imgctl.ops.restore.survey import Survey
-from imgctl.ops.spend import terms_of
 from imgctl.pricing.costs import retrieval
 from imgctl.pricing.estimate import Billing, Estimate
 from imgctl.pricing.moves import hours_words

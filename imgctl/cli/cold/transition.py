@@ -7,22 +7,22 @@ from pathlib import Path
 
 import click
 
-from imgctl.cli.base import Running, Session, running, subcommand
-from imgctl.cli.options import flag, option, order_of, required
-from imgctl.cli.rows import ScopeOptions
-from imgctl.cli.types import SIZE
+from imgctl.cli.common.base import Running, Session, running, subcommand
+from imgctl.cli.common.options import flag, option, order_of, required
+from imgctl.cli.common.rows import ScopeOptions
+from imgctl.cli.common.types import SIZE
 from imgctl.errors import ExitCode, UsageError
-from imgctl.ops.parts import open_parts
-from imgctl.ops.retry import read
-from imgctl.ops.spend import terms_of
-from imgctl.ops.tally import Tally, Totals
+from imgctl.ops.common.parts import open_parts
+from imgctl.ops.common.retry import read
+from imgctl.ops.common.spend import terms_of
+from imgctl.ops.common.tally import Tally, Totals
 from imgctl.ops.transition.eligibility import TARGETS, target_of
 from imgctl.ops.transition.job import TransitionJob, Via
 from imgctl.ops.transition.order import Fate, Outcome, Policy, TransitionOrder, older
 from imgctl.ops.transition.survey import Bill
 from imgctl.pricing.estimate import Billing
 from imgctl.pricing.lines import dollars
-from imgctl.store.catalog.lookups import clock
+from imgctl.store.catalog.queries.lookups import clock
 from imgctl.units import DAY_SECONDS, count_of, counts_of, format_bytes
 
 _NOT_CHECKED = (

@@ -4,7 +4,7 @@ from typing import Final
 
 import click
 
-from imgctl.cli.layout import Group
+from imgctl.cli.common.layout import Group
 
 PARTS: Final = {
     "model": "Show the bill of a planned product, month by month.",

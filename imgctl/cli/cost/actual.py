@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import click
 
-from imgctl.cli.base import Session, subcommand
-from imgctl.cli.options import flag, option
-from imgctl.cli.render import (
+from imgctl.cli.common.base import Session, subcommand
+from imgctl.cli.common.options import flag, option
+from imgctl.cli.common.render import (
     card_record,
     say_unpriced,
     show_billing,
@@ -15,13 +15,13 @@ from imgctl.cli.render import (
     show_table,
     unpriced_record,
 )
-from imgctl.cli.rows import RangeOptions
-from imgctl.cli.types import SIZES
+from imgctl.cli.common.rows import RangeOptions
+from imgctl.cli.common.types import SIZES
 from imgctl.errors import ExitCode
+from imgctl.ops.common.parts import catalog_of
+from imgctl.ops.common.spend import card_in_force
 from imgctl.ops.cost.actual import Actual, By, Share, actual
 from imgctl.ops.cost.survey import Question, Survey, survey
-from imgctl.ops.parts import catalog_of
-from imgctl.ops.spend import card_in_force
 from imgctl.pricing.archive import group_of
 from imgctl.pricing.lines import dollars, total
 from imgctl.pricing.prices import Card

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import click
 
-from imgctl.cli.base import Session, subcommand
-from imgctl.cli.options import Options, argument, option
-from imgctl.cli.render import card_record, show_table
+from imgctl.cli.common.base import Session, subcommand
+from imgctl.cli.common.options import Options, argument, option
+from imgctl.cli.common.render import card_record, show_table
 from imgctl.errors import ExitCode, UsageError
+from imgctl.ops.common.spend import card_in_force
 from imgctl.ops.cost.refresh import PRICE_LIST_URL, refresh_card
-from imgctl.ops.spend import card_in_force
 from imgctl.pricing.lines import plain
 from imgctl.pricing.prices import Card, ClassPrices
 from imgctl.units import count_of, format_bytes

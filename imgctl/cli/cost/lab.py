@@ -3,15 +3,15 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from imgctl.cli.base import Session, subcommand
+from imgctl.cli.common.base import Session, subcommand
+from imgctl.cli.common.options import flag, required
+from imgctl.cli.common.render import card_record, say_unpriced, show_card
 from imgctl.cli.cost.model import PlanOptions
-from imgctl.cli.options import flag, required
-from imgctl.cli.render import card_record, say_unpriced, show_card
 from imgctl.errors import ExitCode
+from imgctl.ops.common.parts import catalog_of
+from imgctl.ops.common.spend import cards_offered
 from imgctl.ops.cost.lab.page import lab_page, write_page
 from imgctl.ops.cost.survey import Question, origin_of, plan_from, survey
-from imgctl.ops.parts import catalog_of
-from imgctl.ops.spend import cards_offered
 from imgctl.pricing.model import model
 from imgctl.pricing.plan import Profile
 

@@ -6,13 +6,13 @@ from decimal import Decimal
 
 import click
 
-from imgctl.cli.base import Session, subcommand
-from imgctl.cli.options import Options, flag, option, order_of, switch
-from imgctl.cli.render import card_record, show_card, show_lines, show_table
-from imgctl.cli.types import ANY_COUNT, MONTH, SIZES
+from imgctl.cli.common.base import Session, subcommand
+from imgctl.cli.common.options import Options, flag, option, order_of, switch
+from imgctl.cli.common.render import card_record, show_card, show_lines, show_table
+from imgctl.cli.common.types import ANY_COUNT, MONTH, SIZES
 from imgctl.errors import ExitCode
 from imgctl.model import Variant
-from imgctl.ops.spend import card_in_force
+from imgctl.ops.common.spend import card_in_force
 from imgctl.pricing.lesson import terabytes
 from imgctl.pricing.lines import dollars
 from imgctl.pricing.model import model, wrong_words

@@ -5,10 +5,9 @@ from decimal import Decimal
 
 import click
 
-from imgctl.cli.base import Session, subcommand
-from imgctl.cli.cost.actual import BillOptions
-from imgctl.cli.options import option
-from imgctl.cli.render import (
+from imgctl.cli.common.base import Session, subcommand
+from imgctl.cli.common.options import option
+from imgctl.cli.common.render import (
     card_record,
     say_unpriced,
     show_billing,
@@ -17,12 +16,13 @@ from imgctl.cli.render import (
     show_table,
     unpriced_record,
 )
-from imgctl.cli.types import amount
+from imgctl.cli.common.types import amount
+from imgctl.cli.cost.actual import BillOptions
 from imgctl.errors import ExitCode, UsageError
 from imgctl.model import Variant, VariantFormat
+from imgctl.ops.common.parts import catalog_of
+from imgctl.ops.common.spend import card_in_force
 from imgctl.ops.cost.proposal import Answer, Proposal, parse_move, propose
-from imgctl.ops.parts import catalog_of
-from imgctl.ops.spend import card_in_force
 from imgctl.pricing.card import card_names, load_card
 from imgctl.pricing.lines import dollars, total
 from imgctl.pricing.prices import Card

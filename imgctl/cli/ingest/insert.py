@@ -4,18 +4,18 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from imgctl.cli.base import Running, Session, running, subcommand
+from imgctl.cli.common.base import Running, Session, running, subcommand
+from imgctl.cli.common.options import Options, file_argument, flag, option
+from imgctl.cli.common.types import FORMATS
 from imgctl.cli.ingest.upload import conclude
-from imgctl.cli.options import Options, file_argument, flag, option
-from imgctl.cli.types import FORMATS
 from imgctl.errors import ExitCode
 from imgctl.imaging.formats import Format
+from imgctl.ops.common.parts import open_parts
+from imgctl.ops.common.spend import agree, terms_of
 from imgctl.ops.ingest.outcome import Fate, FileOutcome, FileTally, Reports, record
 from imgctl.ops.ingest.recognise import Recogniser
 from imgctl.ops.insert.entries import Manifest, estimate, survey
 from imgctl.ops.insert.pipeline import insert
-from imgctl.ops.parts import open_parts
-from imgctl.ops.spend import agree, terms_of
 from imgctl.pricing.estimate import Billing
 from imgctl.store.blobs.base import BlobStore
 from imgctl.units import count_of

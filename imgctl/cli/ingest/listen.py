@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from imgctl.cli.base import Session, running, subcommand
+from imgctl.cli.common.base import Session, running, subcommand
+from imgctl.cli.common.options import Options, flag, option, order_of
+from imgctl.cli.common.types import FORMATS
 from imgctl.cli.ingest.upload import conclude, show
-from imgctl.cli.options import Options, flag, option, order_of
-from imgctl.cli.types import FORMATS
 from imgctl.errors import ExitCode, UsageError
 from imgctl.imaging.formats import Format
 from imgctl.ops.ingest.outcome import Fate, FileTally, Reports
@@ -60,8 +60,8 @@ def command(session: Session, args: Args) -> ExitCode:
     listen to one queue. A first SIGTERM or SIGINT finishes open objects and returns the other messages, a second
     ends the command at once.
     """
+    from imgctl.ops.common.parts import open_parts
     from imgctl.ops.events.listen import Counts, listening
-    from imgctl.ops.parts import open_parts
     from imgctl.store.aws.queue import Queue
 
     settings, tally, counts = session.settings, FileTally(), Counts()

@@ -5,8 +5,8 @@ from datetime import datetime
 from pathlib import Path
 from uuid import UUID
 
-from imgctl.cli.options import Options, arguments, flag, option, switch
-from imgctl.cli.types import FORMATS, SIZE
+from imgctl.cli.common.options import Options, arguments, flag, option, switch
+from imgctl.cli.common.types import FORMATS, SIZE
 from imgctl.imaging.formats import Format
 from imgctl.ops.upload.order import STDIN, Selection
 

@@ -6,13 +6,13 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from imgctl.cli.base import Running, Session, running, subcommand
+from imgctl.cli.common.base import Running, Session, running, subcommand
+from imgctl.cli.common.options import flag, option, order_of
 from imgctl.cli.ingest.selection import SelectionOptions, lists
-from imgctl.cli.options import flag, option, order_of
 from imgctl.errors import ExitCode
+from imgctl.ops.common.parts import opening
+from imgctl.ops.common.transactions import Transactions
 from imgctl.ops.ingest.outcome import Fate, FileOutcome, FileTally, Reason, Reports, record
-from imgctl.ops.parts import opening
-from imgctl.ops.transactions import Transactions
 from imgctl.ops.upload.order import Selection, UploadedAt, UploadOrder
 from imgctl.store.blobs.traits import Kept
 from imgctl.units import count_of, counts_of, format_bytes
@@ -166,7 +166,7 @@ def _conclude(session: Session, counted: FileTally, *, put_if_absent: Kept | Non
         )
     sentence = ""
     if dry_run:
-        from imgctl.ops.spend import terms_of
+        from imgctl.ops.common.spend import terms_of
         from imgctl.pricing.estimate import upload_estimate
 
         terms, size = (

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from imgctl.cli.base import Running, Session, running, subcommand
+from imgctl.cli.common.base import Running, Session, running, subcommand
+from imgctl.cli.common.options import flag, option, order_of
 from imgctl.cli.ingest.selection import SelectionOptions, lists
 from imgctl.cli.ingest.upload import EXPECTED
-from imgctl.cli.options import flag, option, order_of
 from imgctl.errors import ExitCode
 from imgctl.ops.ingest.outcome import Fate, FileOutcome, FileTally, Reports, record
 from imgctl.ops.upload.order import Selection, UploadOrder
@@ -46,7 +46,7 @@ def command(session: Session, args: Args) -> ExitCode:
     --list-safe writes the files that are safe to delete. Exit code 4: a file is not safe; 3: a file could not be read or
     has an unsupported format; 0: all files are safe.
     """
-    from imgctl.ops.signed import signed_report
+    from imgctl.ops.common.signed import signed_report
     from imgctl.ops.sources.open import is_archive
     from imgctl.ops.verify.report import safe_list
     from imgctl.ops.verify.start import VerifyOrder, verifying

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
 
-from imgctl.cli.base import Session, running, subcommand
+from imgctl.cli.common.base import Session, running, subcommand
+from imgctl.cli.common.options import Options, argument, flag, option, order_of
+from imgctl.cli.common.types import FORMATS, SIZE
 from imgctl.cli.ingest.upload import conclude, show
-from imgctl.cli.options import Options, argument, flag, option, order_of
-from imgctl.cli.types import FORMATS, SIZE
 from imgctl.errors import ExitCode
 from imgctl.imaging.formats import Format
 from imgctl.ops.ingest.outcome import Fate, FileTally, Reports

@@ -9,18 +9,18 @@ from uuid import UUID
 
 import click
 
-from imgctl.cli.base import Running, Session, running, subcommand
-from imgctl.cli.options import Options, arguments, flag, option, order_of, stdin_file
+from imgctl.cli.common.base import Running, Session, running, subcommand
+from imgctl.cli.common.options import Options, arguments, flag, option, order_of, stdin_file
 from imgctl.errors import ExitCode, UsageError
 from imgctl.model import Sized
+from imgctl.ops.common.lookup import page_mark
+from imgctl.ops.common.parts import Parts, open_parts
+from imgctl.ops.common.spend import Terms, agree, terms_of
+from imgctl.ops.common.tally import Tally, Totals
 from imgctl.ops.erase.order import HOUR_SECONDS, UNDONE, EraseOrder, Fate, Outcome
 from imgctl.ops.erase.receipt import default_file, make_place, write_receipt
 from imgctl.ops.erase.start import check_secret, erase
 from imgctl.ops.erase.survey import Survey, survey
-from imgctl.ops.lookup import page_mark
-from imgctl.ops.parts import Parts, open_parts
-from imgctl.ops.spend import Terms, agree, terms_of
-from imgctl.ops.tally import Tally, Totals
 from imgctl.run.scratch import Seen, whole_file
 from imgctl.units import count_of, counts_of, format_bytes
 

@@ -6,27 +6,27 @@ from uuid import UUID
 
 import click
 
-from imgctl.cli.base import Running, Session, running, subcommand
-from imgctl.cli.options import Options, flag, option, order_of, required
+from imgctl.cli.common.base import Running, Session, running, subcommand
+from imgctl.cli.common.options import Options, flag, option, order_of, required
+from imgctl.cli.common.types import VARIANTS
 from imgctl.cli.support.get import blob_record
-from imgctl.cli.types import VARIANTS
 from imgctl.errors import ExitCode
 from imgctl.model import Variant
+from imgctl.ops.common.parts import Parts, open_parts
+from imgctl.ops.common.rows import Chosen
+from imgctl.ops.common.spend import agree, terms_of
 from imgctl.ops.export.cost import Found, estimate, survey
 from imgctl.ops.export.job import ExportJob
 from imgctl.ops.export.order import LEFT_OUT, ExportOrder, Fate, Outcome
-from imgctl.ops.parts import Parts, open_parts
 from imgctl.ops.restore.job import RestoreJob
 from imgctl.ops.restore.order import Fate as Restored
 from imgctl.ops.restore.order import Outcome as RestoreOutcome
 from imgctl.ops.restore.order import RestoreOrder, State
-from imgctl.ops.rows import Chosen
-from imgctl.ops.spend import agree, terms_of
 from imgctl.pricing.costs import retrieval
 from imgctl.pricing.estimate import Estimate
 from imgctl.pricing.moves import hours_words
 from imgctl.store.blobs.base import Tier
-from imgctl.store.catalog.lookups import Scope
+from imgctl.store.catalog.queries.lookups import Scope
 from imgctl.units import count_of, counts_of, format_bytes
 
 TIERS = ("bulk", "standard", "expedited")

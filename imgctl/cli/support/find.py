@@ -9,15 +9,15 @@ from uuid import UUID
 
 import click
 
-from imgctl.cli.base import Session, subcommand
-from imgctl.cli.options import flag, option, optional
-from imgctl.cli.render import show_table
-from imgctl.cli.rows import RangeOptions
+from imgctl.cli.common.base import Session, subcommand
+from imgctl.cli.common.options import flag, option, optional
+from imgctl.cli.common.render import show_table
+from imgctl.cli.common.rows import RangeOptions
 from imgctl.errors import ExitCode, ImgctlError, UsageError
 from imgctl.model import Image, Status
-from imgctl.ops.lookup import Listed, check_indexed, listed, page_mark, record, sought_by
-from imgctl.ops.parts import Parts, open_parts
-from imgctl.store.catalog.find import Sought
+from imgctl.ops.common.lookup import Listed, check_indexed, listed, page_mark, record, sought_by
+from imgctl.ops.common.parts import Parts, open_parts
+from imgctl.store.catalog.queries.find import Sought
 from imgctl.units import format_bytes
 
 HEADERS = ("ID", "UPLOADED", "STATUS", "SIZE", "PIXELS", "CLASS", "NAME", "ERROR")
@@ -136,7 +136,7 @@ def _near(parts: Parts, args: Args, file: Path) -> Iterable[UUID]:
         raise UsageError("every image of every user would be compared", hint="--user, or --all-users")
     from imgctl.imaging.render import render
     from imgctl.model import Variant
-    from imgctl.store.catalog.fingerprints import nearest
+    from imgctl.store.catalog.queries.fingerprints import nearest
 
     recipe = parts.settings.variants.recipe()
     small = replace(recipe, variants=tuple(one for one in recipe.variants if one.variant is Variant.THUMB))

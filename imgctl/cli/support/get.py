@@ -3,16 +3,16 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from imgctl.cli.base import Session, subcommand
-from imgctl.cli.options import Options, arguments, flag, required
-from imgctl.cli.types import DIRECTORY
+from imgctl.cli.common.base import Session, subcommand
+from imgctl.cli.common.options import Options, arguments, flag, required
+from imgctl.cli.common.types import DIRECTORY
 from imgctl.errors import ExitCode, ImageMissing, ImgctlError, UsageError
+from imgctl.ops.common.lookup import find_image
+from imgctl.ops.common.parts import open_parts
 from imgctl.ops.export.get import fetch
 from imgctl.ops.export.order import LEFT_OUT, Fate, Outcome
 from imgctl.ops.export.sinks import make_directory
 from imgctl.ops.export.target import refuse_own
-from imgctl.ops.lookup import find_image
-from imgctl.ops.parts import open_parts
 from imgctl.units import format_bytes
 
 

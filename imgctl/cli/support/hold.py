@@ -4,14 +4,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from uuid import UUID
 
-from imgctl.cli.base import Running, Session, running, subcommand
-from imgctl.cli.options import Options, flag, option
-from imgctl.cli.render import show_table
+from imgctl.cli.common.base import Running, Session, running, subcommand
+from imgctl.cli.common.options import Options, flag, option
+from imgctl.cli.common.render import show_table
 from imgctl.errors import ExitCode, UsageError
+from imgctl.ops.common.parts import Parts, open_parts
+from imgctl.ops.common.retry import read
 from imgctl.ops.holds import has_images, lock_blobs, place, too_late
-from imgctl.ops.parts import Parts, open_parts
-from imgctl.ops.retry import read
-from imgctl.store.catalog.holds import LegalHold, in_force
+from imgctl.store.catalog.queries.holds import LegalHold, in_force
 from imgctl.units import count_of
 
 HEADERS = ("USER", "SINCE", "BY", "OBJECT LOCK", "REASON")

@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass
 
-from imgctl.cli.base import Session, subcommand
-from imgctl.cli.options import Options, argument
-from imgctl.cli.render import show_table
+from imgctl.cli.common.base import Session, subcommand
+from imgctl.cli.common.options import Options, argument
+from imgctl.cli.common.render import show_table
 from imgctl.errors import ExitCode
-from imgctl.ops.lookup import find_image, record
-from imgctl.ops.parts import open_parts
+from imgctl.ops.common.lookup import find_image, record
+from imgctl.ops.common.parts import open_parts
 from imgctl.ops.support.overview import ObservedBlob, Overview, overview
 from imgctl.units import format_bytes
 

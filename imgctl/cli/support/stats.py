@@ -5,15 +5,15 @@ from dataclasses import dataclass
 
 import click
 
-from imgctl.cli.base import Session, subcommand
-from imgctl.cli.options import option
-from imgctl.cli.render import show_table
-from imgctl.cli.rows import RangeOptions
+from imgctl.cli.common.base import Session, subcommand
+from imgctl.cli.common.options import option
+from imgctl.cli.common.render import show_table
+from imgctl.cli.common.rows import RangeOptions
 from imgctl.errors import ExitCode
 from imgctl.model import Status
-from imgctl.ops.lookup import grouped
-from imgctl.ops.parts import open_parts
-from imgctl.store.catalog.aggregates import By, Group
+from imgctl.ops.common.lookup import grouped
+from imgctl.ops.common.parts import open_parts
+from imgctl.store.catalog.queries.aggregates import By, Group
 from imgctl.units import format_bytes, format_seconds
 
 GROUPS = ("user", "day", "status", "class")

@@ -6,17 +6,17 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 
-from imgctl.cli.base import Session, subcommand
-from imgctl.cli.options import Options, flag, option
-from imgctl.cli.screen import Screen
+from imgctl.cli.common.base import Session, subcommand
+from imgctl.cli.common.options import Options, flag, option
+from imgctl.cli.common.screen import Screen
 from imgctl.errors import CatalogError, ExitCode
-from imgctl.ops.parts import catalog_of
+from imgctl.ops.common.parts import catalog_of
 from imgctl.ops.support.history import counts_in
 from imgctl.ops.support.top import Looker, Snapshot, record
 from imgctl.run.logs import redact
 from imgctl.run.stop import Stop
-from imgctl.store.catalog.claims import HEAD_ROWS
-from imgctl.store.catalog.history import Operation
+from imgctl.store.catalog.queries.claims import HEAD_ROWS
+from imgctl.store.catalog.queries.history import Operation
 from imgctl.units import count_of, counts_of, format_seconds
 
 PRINTED_ROWS = 40

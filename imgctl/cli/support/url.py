@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from imgctl.cli.base import Session, subcommand
-from imgctl.cli.options import Options, argument, flag, option
+from imgctl.cli.common.base import Session, subcommand
+from imgctl.cli.common.options import Options, argument, flag, option
 from imgctl.errors import ExitCode, UsageError
 from imgctl.keys import ORIGINAL
 from imgctl.model import Variant
-from imgctl.ops.lookup import find_image
-from imgctl.ops.parts import open_parts
+from imgctl.ops.common.lookup import find_image
+from imgctl.ops.common.parts import open_parts
 from imgctl.ops.support.links import Need, link
 
 

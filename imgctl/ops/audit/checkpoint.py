@@ -12,7 +12,7 @@ from uuid import UUID
 from imgctl.errors import StateError, UsageError
 from imgctl.ops.audit.findings import Finding, from_record
 from imgctl.ops.audit.order import AuditOrder
-from imgctl.ops.checkpoint import load_state, save_state
+from imgctl.ops.common.checkpoint import load_state, save_state
 
 
 class Checkpoint:

@@ -7,7 +7,7 @@ from decimal import Decimal
 from imgctl.config.settings import Settings
 from imgctl.model import StorageClass, Variant
 from imgctl.ops.audit.order import Tally
-from imgctl.ops.spend import card_in_force
+from imgctl.ops.common.spend import card_in_force
 from imgctl.pricing.costs import Operation, request_cost
 from imgctl.pricing.estimate import Billing, billing, caveat
 from imgctl.pricing.lines import Period, dollars, total

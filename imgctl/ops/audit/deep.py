@@ -19,13 +19,13 @@ from imgctl.keys import FIRST, ORIGINAL, own_key
 from imgctl.model import Image, Status
 from imgctl.ops.audit.findings import Code, Finding, about
 from imgctl.ops.audit.order import AuditOrder, Tally
-from imgctl.ops.checkpoint import load_state, save_state, state_directory
-from imgctl.ops.parts import Parts
-from imgctl.ops.ranges import chunks
-from imgctl.ops.retry import StopSignal, read
-from imgctl.ops.rows import Chosen, pages
+from imgctl.ops.common.checkpoint import load_state, save_state, state_directory
+from imgctl.ops.common.parts import Parts
+from imgctl.ops.common.ranges import chunks
+from imgctl.ops.common.retry import StopSignal, read
+from imgctl.ops.common.rows import Chosen, pages
 from imgctl.run.threads import thread_pool
-from imgctl.store.catalog.lookups import by_id
+from imgctl.store.catalog.queries.lookups import by_id
 
 READS_AT_ONCE = 8
 

@@ -11,7 +11,7 @@ from uuid import UUID
 from imgctl.errors import UsageError
 from imgctl.keys import ORIGINAL
 from imgctl.model import Image
-from imgctl.ops.lookup import plain
+from imgctl.ops.common.lookup import plain
 from imgctl.store.blobs.base import Blob
 
 

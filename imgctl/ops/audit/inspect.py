@@ -13,13 +13,13 @@ from imgctl.ops.audit.findings import Finding
 from imgctl.ops.audit.merge import Candidate
 from imgctl.ops.audit.order import Tally
 from imgctl.ops.audit.rules import Rules, judge, judge_without_row, named_keys, unnamed_keys
-from imgctl.ops.retry import StopSignal, read
+from imgctl.ops.common.retry import StopSignal, read
 from imgctl.run.threads import end_threads, open_threads
 from imgctl.store.blobs.base import Blob
-from imgctl.store.catalog.audit import any_leased
 from imgctl.store.catalog.engine import Catalog
-from imgctl.store.catalog.erased import Erasure, erasures
-from imgctl.store.catalog.lookups import by_ids, clock
+from imgctl.store.catalog.queries.audit import any_leased
+from imgctl.store.catalog.queries.erased import Erasure, erasures
+from imgctl.store.catalog.queries.lookups import by_ids, clock
 
 Head: TypeAlias = Callable[[str], Blob | None]
 Blobs: TypeAlias = dict[str, Blob | None]

@@ -20,18 +20,18 @@ from imgctl.keys import ORIGINAL
 from imgctl.model import Image, Status, Variant, is_archived
 from imgctl.ops.audit.findings import Code, Finding, about
 from imgctl.ops.audit.order import AuditOrder, Tally
-from imgctl.ops.parts import Parts
-from imgctl.ops.retry import StopSignal, read
-from imgctl.ops.rows import pages
+from imgctl.ops.common.parts import Parts
+from imgctl.ops.common.retry import StopSignal, read
+from imgctl.ops.common.rows import pages
 from imgctl.ops.work.driver import rendering
 from imgctl.ops.work.task import fetch, set_up_child
 from imgctl.run.limits import time_limit
-from imgctl.run.pool import ChildDied
+from imgctl.run.pools.pool import ChildDied
 from imgctl.run.window import bounded
 from imgctl.store.blobs.base import BlobStore
 from imgctl.store.blobs.open import open_store
-from imgctl.store.catalog.audit import drawn, places
-from imgctl.store.catalog.lookups import by_id
+from imgctl.store.catalog.queries.audit import drawn, places
+from imgctl.store.catalog.queries.lookups import by_id
 
 # Draws per place of the table before all rows are read instead: then only a small share of rows is ready.
 _MOST_DRAWS = 4

@@ -9,7 +9,7 @@ from imgctl.keys import ORIGINAL, key_of, parse_key
 from imgctl.model import INTELLIGENT_TIERING, UNKNOWN
 from imgctl.store.blobs.base import Blob
 from imgctl.store.blobs.pages import Page
-from imgctl.store.catalog.audit import Line, State
+from imgctl.store.catalog.queries.audit import Line, State
 
 # Sorts behind every role, and behind every digit.
 BEHIND = "~"

@@ -8,7 +8,7 @@ from pathlib import Path
 from threading import Lock
 
 from imgctl.ops.audit.findings import Code, Finding
-from imgctl.ops.rows import Chosen
+from imgctl.ops.common.rows import Chosen
 
 EXAMPLES = 3
 

@@ -19,13 +19,13 @@ from imgctl.model import Image, Variant
 from imgctl.ops.audit.cost import cost_of
 from imgctl.ops.audit.findings import FIELDS, Code, Finding
 from imgctl.ops.audit.order import AuditOrder, Tally
-from imgctl.ops.cells import guarded
-from imgctl.ops.parts import Parts
-from imgctl.ops.retry import StopSignal
+from imgctl.ops.common.cells import guarded
+from imgctl.ops.common.parts import Parts
+from imgctl.ops.common.retry import StopSignal
 from imgctl.ops.support.links import cdn_url
 from imgctl.pricing.lines import dollars
 from imgctl.run.scratch import whole_file
-from imgctl.store.catalog.lookups import by_ids
+from imgctl.store.catalog.queries.lookups import by_ids
 
 BATCH = 256
 # A signed link is longer than all the rest of a finding.

@@ -9,7 +9,7 @@ from imgctl.keys import ORIGINAL, ROLES, Key, key_of, own_key
 from imgctl.model import Image, Status, StorageClass, Variant, is_archived
 from imgctl.ops.audit.findings import Code, Finding, Why, about
 from imgctl.store.blobs.base import Blob
-from imgctl.store.catalog.erased import Erasure
+from imgctl.store.catalog.queries.erased import Erasure
 from imgctl.units import count_of
 
 Blobs = Mapping[str, Blob | None]

@@ -13,11 +13,11 @@ from uuid import UUID
 
 from imgctl.keys import FIRST, first_id
 from imgctl.ops.audit.merge import BEHIND, stem_of
-from imgctl.ops.retry import StopSignal, read
+from imgctl.ops.common.retry import StopSignal, read
 from imgctl.run.threads import thread_pool
-from imgctl.store.catalog.audit import split
 from imgctl.store.catalog.engine import Catalog
-from imgctl.store.catalog.lookups import Scope
+from imgctl.store.catalog.queries.audit import split
+from imgctl.store.catalog.queries.lookups import Scope
 
 T = TypeVar("T")
 R = TypeVar("R")

@@ -20,17 +20,17 @@ from imgctl.ops.audit.merge import ID, Candidate, Cursor, merge_join
 from imgctl.ops.audit.order import AuditOrder, Tally
 from imgctl.ops.audit.rules import Rules
 from imgctl.ops.audit.segments import Segment, in_order, outside, within
-from imgctl.ops.parts import Parts
-from imgctl.ops.retry import StopSignal, read
-from imgctl.ops.rows import BadId, pages
-from imgctl.ops.signed import places_of
+from imgctl.ops.common.parts import Parts
+from imgctl.ops.common.retry import StopSignal, read
+from imgctl.ops.common.rows import BadId, pages
+from imgctl.ops.common.signed import places_of
 from imgctl.run.scratch import Scratch
 from imgctl.store.aws.inventory import open_inventory
 from imgctl.store.blobs.base import Blob
 from imgctl.store.blobs.pages import Page, Pages
-from imgctl.store.catalog.audit import APART, TOGETHER, Line, Reading, lines, split
 from imgctl.store.catalog.engine import Catalog
-from imgctl.store.catalog.lookups import clock
+from imgctl.store.catalog.queries.audit import APART, TOGETHER, Line, Reading, lines, split
+from imgctl.store.catalog.queries.lookups import clock
 
 AT_ONCE = 6
 

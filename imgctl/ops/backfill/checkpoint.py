@@ -8,7 +8,7 @@ from uuid import UUID
 
 from imgctl.errors import StateError
 from imgctl.keys import FIRST
-from imgctl.ops.checkpoint import load_state, save_state
+from imgctl.ops.common.checkpoint import load_state, save_state
 
 SAVED_EVERY_SECONDS = 2.0
 

@@ -26,13 +26,13 @@ from imgctl.imaging.formats import Format
 from imgctl.imaging.probe import Header, recognise
 from imgctl.model import Image, Status, StorageClass
 from imgctl.ops.backfill.order import Shard, in_shard
+from imgctl.ops.common.ranges import in_store
+from imgctl.ops.common.retry import StopSignal, retry
+from imgctl.ops.common.rows import Chosen
 from imgctl.ops.ingest.describe import Description, TakenFrom, describe
 from imgctl.ops.ingest.sidecar import SidecarFiles
-from imgctl.ops.ranges import in_store
-from imgctl.ops.retry import StopSignal, retry
-from imgctl.ops.rows import Chosen
 from imgctl.store.blobs.base import BlobStore
-from imgctl.store.catalog.backfill import FACT_COLUMNS, Fact, Metadata
+from imgctl.store.catalog.queries.backfill import FACT_COLUMNS, Fact, Metadata
 
 Value = str | int | datetime | None
 

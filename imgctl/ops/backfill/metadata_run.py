@@ -18,25 +18,25 @@ from imgctl.imaging.source import REMOTE_BYTES
 from imgctl.model import Image, is_archived
 from imgctl.ops.backfill.checkpoint import Checkpoint
 from imgctl.ops.backfill.metadata import Fate, MetadataOrder, Outcome, Reader
-from imgctl.ops.checkpoint import state_file
+from imgctl.ops.common.checkpoint import state_file
+from imgctl.ops.common.parts import Parts
+from imgctl.ops.common.retry import StopSignal, read, write
+from imgctl.ops.common.rows import BadId, pages
+from imgctl.ops.common.tally import Tally
 from imgctl.ops.ingest.outcome import Fate as FileFate
 from imgctl.ops.ingest.outcome import FileOutcome
 from imgctl.ops.ingest.recognise import SIDECAR_NAMES
 from imgctl.ops.ingest.sidecar import SidecarFiles
-from imgctl.ops.parts import Parts
-from imgctl.ops.retry import StopSignal, read, write
-from imgctl.ops.rows import BadId, pages
 from imgctl.ops.sources.base import SourceFile
 from imgctl.ops.sources.local import unreadable
-from imgctl.ops.tally import Tally
 from imgctl.ops.upload.choose import Selection, chosen
 from imgctl.pricing.estimate import Estimate, Reads, reading_estimate
 from imgctl.pricing.prices import STANDARD, Card
 from imgctl.regular import regular
 from imgctl.run.threads import thread_pool
-from imgctl.store.catalog.aggregates import tally
-from imgctl.store.catalog.backfill import FACT_COLUMNS, Fact, Metadata, incomplete, write_metadata
-from imgctl.store.catalog.lookups import clock
+from imgctl.store.catalog.queries.aggregates import tally
+from imgctl.store.catalog.queries.backfill import FACT_COLUMNS, Fact, Metadata, incomplete, write_metadata
+from imgctl.store.catalog.queries.lookups import clock
 from imgctl.store.catalog.schema import images
 from imgctl.units import format_bytes
 

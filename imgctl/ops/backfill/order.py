@@ -9,8 +9,8 @@ from uuid import UUID
 from imgctl.errors import KeyShapeError
 from imgctl.keys import key_of, parse_key
 from imgctl.model import Image, Status, StorageClass, Variant, VariantFormat
-from imgctl.ops.rows import Chosen
-from imgctl.store.catalog.backfill import SHARD_DIGITS
+from imgctl.ops.common.rows import Chosen
+from imgctl.store.catalog.queries.backfill import SHARD_DIGITS
 
 NOTHING: frozenset[Variant] = frozenset()
 KEY_PARTS = 4

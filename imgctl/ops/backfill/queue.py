@@ -18,16 +18,16 @@ from imgctl.errors import BlobArchived, StoreError, StoreUnavailable
 from imgctl.model import Image, Variant, is_archived
 from imgctl.ops.backfill.order import BackfillOrder, Fate, ImageOutcome, leftovers, recipe_after, superseded
 from imgctl.ops.backfill.search import Candidate, Found, Search
+from imgctl.ops.common.parts import Parts
+from imgctl.ops.common.retry import write
 from imgctl.ops.erase.late import delete_if_erased
-from imgctl.ops.parts import Parts
-from imgctl.ops.retry import write
 from imgctl.ops.work.capacity import Capacity
 from imgctl.ops.work.driver import Turn
 from imgctl.ops.work.order import Ending, Job, Outcome
 from imgctl.ops.work.processing import note_looks
 from imgctl.run.stop import Stop
-from imgctl.store.catalog.backfill import Built, finish, release, take
 from imgctl.store.catalog.lease import Hold
+from imgctl.store.catalog.queries.backfill import Built, finish, release, take
 
 LOOK_SECONDS = 0.5
 WAIT_SECONDS = 0.5

@@ -20,14 +20,14 @@ from imgctl.ops.backfill.order import (
     may_be_left,
     wanted,
 )
-from imgctl.ops.parts import Parts
+from imgctl.ops.common.parts import Parts
+from imgctl.ops.common.retry import StopSignal, read
+from imgctl.ops.common.row_blobs import BlobLooker, RowBlobs
+from imgctl.ops.common.rows import BadId, pages
 from imgctl.ops.restore.look import note, originals, seen
 from imgctl.ops.restore.order import Seen, State
-from imgctl.ops.retry import StopSignal, read
-from imgctl.ops.row_blobs import BlobLooker, RowBlobs
-from imgctl.ops.rows import BadId, pages
-from imgctl.store.catalog.backfill import chosen, up_to
-from imgctl.store.catalog.lookups import PAGE_ROWS, by_ids, clock, edge, page
+from imgctl.store.catalog.queries.backfill import chosen, up_to
+from imgctl.store.catalog.queries.lookups import PAGE_ROWS, by_ids, clock, edge, page
 
 READABLE = frozenset((State.READABLE, State.RESTORED))
 # Rows that one statement examines: tens of milliseconds, even if few of them are chosen.

@@ -19,13 +19,13 @@ from imgctl.ops.backfill.checkpoint import Checkpoint
 from imgctl.ops.backfill.order import BackfillOrder, Fate, ImageOutcome
 from imgctl.ops.backfill.queue import ReadyRows
 from imgctl.ops.backfill.search import Search
-from imgctl.ops.checkpoint import state_file
-from imgctl.ops.parts import Parts
+from imgctl.ops.common.checkpoint import state_file
+from imgctl.ops.common.parts import Parts
+from imgctl.ops.common.retry import StopSignal, read
+from imgctl.ops.common.tally import Tally, Totals
 from imgctl.ops.restore.ask import request
 from imgctl.ops.restore.order import Fate as Restored
 from imgctl.ops.restore.order import Outcome, RestoreOrder
-from imgctl.ops.retry import StopSignal, read
-from imgctl.ops.tally import Tally, Totals
 from imgctl.ops.work.driver import drive, rendering
 from imgctl.ops.work.leases import Leases
 from imgctl.ops.work.task import set_up_child
@@ -35,7 +35,7 @@ from imgctl.pricing.prices import Card
 from imgctl.run.stop import Stop
 from imgctl.run.threads import thread_pool
 from imgctl.store.blobs.base import Tier
-from imgctl.store.catalog.lookups import PAGE_ROWS, by_ids
+from imgctl.store.catalog.queries.lookups import PAGE_ROWS, by_ids
 
 LOOKING_THREADS = 16
 # Rendering of new uploads on this machine has priority.

@@ -12,7 +12,7 @@ from imgctl.pricing.elsewhere import move_elsewhere
 from imgctl.pricing.prices import Card
 from imgctl.pricing.whatif import Change, Move, Today, WhatIf, what_if
 from imgctl.store.catalog.engine import Catalog
-from imgctl.store.catalog.lookups import Scope
+from imgctl.store.catalog.queries.lookups import Scope
 from imgctl.units import count_of, parse_seconds
 
 VIEWS_A_PHOTO = 10

@@ -10,9 +10,9 @@ from imgctl.model import Variant
 from imgctl.pricing.archive import TYPICAL_SIZES, Archive, Held
 from imgctl.pricing.plan import Plan
 from imgctl.pricing.prices import STANDARD, Card
-from imgctl.store.catalog.aggregates import MONTH, TOTAL, USER, Stored, Weights, stored
 from imgctl.store.catalog.engine import Catalog
-from imgctl.store.catalog.lookups import Scope, clock
+from imgctl.store.catalog.queries.aggregates import MONTH, TOTAL, USER, Stored, Weights, stored
+from imgctl.store.catalog.queries.lookups import Scope, clock
 from imgctl.units import count_of
 
 RECENT = timedelta(days=30)

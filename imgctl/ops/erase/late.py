@@ -13,12 +13,12 @@ from sqlalchemy import Connection
 from imgctl.config.places import StoreSettings
 from imgctl.errors import StoreError
 from imgctl.keys import stem_of
-from imgctl.ops.retry import StopSignal, retry
-from imgctl.ops.transactions import InProcess, Transactions
+from imgctl.ops.common.retry import StopSignal, retry
+from imgctl.ops.common.transactions import InProcess, Transactions
 from imgctl.store.blobs.base import BlobStore
 from imgctl.store.catalog.engine import Catalog
-from imgctl.store.catalog.erased import erasures
-from imgctl.store.catalog.holds import in_force
+from imgctl.store.catalog.queries.erased import erasures
+from imgctl.store.catalog.queries.holds import in_force
 from imgctl.units import count_of
 
 log = logging.getLogger(__name__)

@@ -8,13 +8,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from imgctl.errors import StateError
-from imgctl.ops.checkpoint import make_parent, state_directory
+from imgctl.ops.common.checkpoint import make_parent, state_directory
+from imgctl.ops.common.parts import Parts
+from imgctl.ops.common.retry import StopSignal
+from imgctl.ops.common.signed import places_of, signed_report
 from imgctl.ops.erase.order import EraseOrder
 from imgctl.ops.erase.subject import Subject
-from imgctl.ops.parts import Parts
-from imgctl.ops.retry import StopSignal
-from imgctl.ops.signed import places_of, signed_report
-from imgctl.store.catalog.erased import Erasure
+from imgctl.store.catalog.queries.erased import Erasure
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

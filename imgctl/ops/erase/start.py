@@ -17,16 +17,16 @@ from sqlalchemy import Connection
 
 from imgctl.errors import ConfigError
 from imgctl.model import Image, Status
+from imgctl.ops.common.parts import Parts
+from imgctl.ops.common.retry import StopSignal, read, write
+from imgctl.ops.common.row_blobs import keys_of
 from imgctl.ops.erase.order import EraseOrder, Fate, Notes, Outcome
 from imgctl.ops.erase.subject import Named, Subject
 from imgctl.ops.erase.wipe import Wiper
-from imgctl.ops.parts import Parts
-from imgctl.ops.retry import StopSignal, read, write
-from imgctl.ops.row_blobs import keys_of
-from imgctl.store.catalog.erased import Erasure, Mark, conclude, erasures, locked, mark
-from imgctl.store.catalog.holds import held_among, lock_holds
-from imgctl.store.catalog.lookups import clock
-from imgctl.store.catalog.operations import forget_user
+from imgctl.store.catalog.queries.erased import Erasure, Mark, conclude, erasures, locked, mark
+from imgctl.store.catalog.queries.holds import held_among, lock_holds
+from imgctl.store.catalog.queries.lookups import clock
+from imgctl.store.catalog.queries.operations import forget_user
 
 LONGEST_STEP_SECONDS = 1.0
 

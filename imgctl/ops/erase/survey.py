@@ -12,22 +12,22 @@ from sqlalchemy import Connection
 from imgctl.errors import ImageMissing
 from imgctl.keys import ORIGINAL, TRASH, own_key
 from imgctl.model import UNKNOWN, Sized
+from imgctl.ops.common.parts import Parts
+from imgctl.ops.common.retry import StopSignal, read
+from imgctl.ops.common.row_blobs import keys_of
+from imgctl.ops.common.spend import Terms
+from imgctl.ops.common.tally import Totals
 from imgctl.ops.erase.order import EraseOrder, Notes
 from imgctl.ops.erase.subject import Subject
 from imgctl.ops.erase.wipe import Wiper
-from imgctl.ops.parts import Parts
-from imgctl.ops.retry import StopSignal, read
-from imgctl.ops.row_blobs import keys_of
-from imgctl.ops.spend import Terms
 from imgctl.ops.support.links import cdn_url
-from imgctl.ops.tally import Totals
 from imgctl.pricing.costs import Operation, left_early, request_cost
 from imgctl.pricing.estimate import Estimate, estimated
 from imgctl.pricing.prices import STANDARD
 from imgctl.store.blobs.remnant import Remnant
-from imgctl.store.catalog.erased import count_of_owner
-from imgctl.store.catalog.holds import LegalHold, held_among
-from imgctl.store.catalog.lookups import Scope, by_ids, newest
+from imgctl.store.catalog.queries.erased import count_of_owner
+from imgctl.store.catalog.queries.holds import LegalHold, held_among
+from imgctl.store.catalog.queries.lookups import Scope, by_ids, newest
 from imgctl.units import DAY_SECONDS
 
 # Blobs are listed before and after the deletion.

@@ -10,13 +10,13 @@ from sqlalchemy import Connection
 
 from imgctl.errors import StoreUnsupported
 from imgctl.keys import TRASH, named_image
+from imgctl.ops.common.parts import Parts
+from imgctl.ops.common.retry import StopSignal, read, write
 from imgctl.ops.erase.order import EraseOrder, Notes
-from imgctl.ops.parts import Parts
-from imgctl.ops.retry import StopSignal, read, write
 from imgctl.run.threads import thread_pool
 from imgctl.store.blobs.remnant import Remnant
-from imgctl.store.catalog.erased import Erasure, Found, erasures, note_found
-from imgctl.store.catalog.holds import in_force, lock_holds
+from imgctl.store.catalog.queries.erased import Erasure, Found, erasures, note_found
+from imgctl.store.catalog.queries.holds import in_force, lock_holds
 
 log = logging.getLogger(__name__)
 

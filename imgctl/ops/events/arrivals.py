@@ -16,20 +16,20 @@ from imgctl.errors import (
 )
 from imgctl.keys import ORIGINAL, own_key, parse_key
 from imgctl.model import Image, Status
+from imgctl.ops.common.parts import Parts
+from imgctl.ops.common.retry import StopSignal, read, retry
 from imgctl.ops.events.shapes import Event
 from imgctl.ops.ingest.outcome import Fate, FileOutcome, Reason
 from imgctl.ops.ingest.recognise import UNFIT, Recogniser, unfit
 from imgctl.ops.ingest.sidecar import SidecarFiles
-from imgctl.ops.parts import Parts
 from imgctl.ops.receive import complete
-from imgctl.ops.retry import StopSignal, read, retry
 from imgctl.ops.sources.base import Rules, SourceFile
 from imgctl.ops.sources.open import Sources
 from imgctl.ops.upload.globs import owner_by
 from imgctl.ops.upload.order import Selection
 from imgctl.ops.upload.rules import SelectionRules
 from imgctl.store.blobs.address import bucket_and_prefix
-from imgctl.store.catalog.lookups import by_id
+from imgctl.store.catalog.queries.lookups import by_id
 from imgctl.users import Users
 
 

@@ -4,15 +4,15 @@ from collections import Counter
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 
+from imgctl.ops.common.parts import Parts
+from imgctl.ops.common.retry import StopSignal
+from imgctl.ops.common.transactions import InProcess
 from imgctl.ops.events.arrivals import Arrivals, Foreign
 from imgctl.ops.events.deliveries import PASSING
 from imgctl.ops.events.shapes import Event
 from imgctl.ops.ingest.outcome import Fate, FileOutcome
-from imgctl.ops.parts import Parts
-from imgctl.ops.retry import StopSignal
 from imgctl.ops.sources.base import SourceFile
 from imgctl.ops.sources.open import Sources
-from imgctl.ops.transactions import InProcess
 from imgctl.ops.upload.order import UploadOrder
 from imgctl.ops.upload.start import Taking, taking
 

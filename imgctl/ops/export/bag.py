@@ -16,10 +16,10 @@ from uuid import UUID
 
 from imgctl import __version__
 from imgctl.model import Image, Variant
-from imgctl.ops.cells import guarded
+from imgctl.ops.common.cells import guarded
+from imgctl.ops.common.lookup import plain
 from imgctl.ops.export.sinks import BAGIT, Member, Sink, Written
 from imgctl.ops.export.state import Exported, State
-from imgctl.ops.lookup import plain
 from imgctl.pricing.lines import Json
 
 Item = TypeVar("Item")

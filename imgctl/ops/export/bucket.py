@@ -4,9 +4,9 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 
 from imgctl.errors import BlobExists, UsageError
+from imgctl.ops.common.ranges import sha256_of
 from imgctl.ops.export.sinks import BAGIT, Member, Written
 from imgctl.ops.ingest.spool import SpoolDirectory
-from imgctl.ops.ranges import sha256_of
 from imgctl.store.blobs.base import BlobStore
 
 

@@ -5,16 +5,16 @@ from dataclasses import dataclass
 
 from imgctl.errors import ImageMissing
 from imgctl.model import Sized, Variant, is_archived
+from imgctl.ops.common.parts import Parts
+from imgctl.ops.common.ranges import CHUNK_BYTES
 from imgctl.ops.erase.order import owner_digest
 from imgctl.ops.export.order import ExportOrder
-from imgctl.ops.parts import Parts
-from imgctl.ops.ranges import CHUNK_BYTES
 from imgctl.pricing.archive import TYPICAL_SIZES
 from imgctl.pricing.estimate import Estimate, Reads, export_estimate
 from imgctl.pricing.prices import Card
-from imgctl.store.catalog.aggregates import TOTAL, Weights, stored
-from imgctl.store.catalog.erased import count_of_owner
-from imgctl.store.catalog.lookups import Scope, clock
+from imgctl.store.catalog.queries.aggregates import TOTAL, Weights, stored
+from imgctl.store.catalog.queries.erased import count_of_owner
+from imgctl.store.catalog.queries.lookups import Scope, clock
 from imgctl.units import count_of
 
 

@@ -13,7 +13,11 @@ from imgctl.dates import EPOCH
 from imgctl.errors import StateError, StoreError, UsageError
 from imgctl.keys import ORIGINAL
 from imgctl.model import Image, Status
-from imgctl.ops.checkpoint import load_state, save_state, state_file
+from imgctl.ops.common.checkpoint import load_state, save_state, state_file
+from imgctl.ops.common.parts import Parts
+from imgctl.ops.common.retry import Failures, StopSignal
+from imgctl.ops.common.rows import Chosen, pages
+from imgctl.ops.common.tally import Tally
 from imgctl.ops.export.bag import Bag, record_of
 from imgctl.ops.export.blobs import Wanted, deliver
 from imgctl.ops.export.names import PAYLOAD, paths, variant_path
@@ -22,15 +26,11 @@ from imgctl.ops.export.sinks import Sink, Written
 from imgctl.ops.export.state import Completion, State
 from imgctl.ops.export.target import absolute, open_sink
 from imgctl.ops.export.zips import ZipSink
-from imgctl.ops.parts import Parts
-from imgctl.ops.retry import Failures, StopSignal
-from imgctl.ops.rows import Chosen, pages
-from imgctl.ops.tally import Tally
 from imgctl.run.limits import return_large_buffers
 from imgctl.run.threads import thread_pool
 from imgctl.run.window import bounded
-from imgctl.store.catalog.aggregates import count_since
-from imgctl.store.catalog.lookups import Scope, clock
+from imgctl.store.catalog.queries.aggregates import count_since
+from imgctl.store.catalog.queries.lookups import Scope, clock
 
 _STRANGERS_SHOWN = 20
 _Item: TypeAlias = "tuple[Wanted, Written | None] | Outcome"

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from imgctl.errors import StateError, UsageError
 from imgctl.keys import ORIGINAL
-from imgctl.ops.checkpoint import make_parent
+from imgctl.ops.common.checkpoint import make_parent
 from imgctl.ops.export.names import folded
 from imgctl.ops.export.sinks import Member, Written
 from imgctl.pricing.lines import Json

@@ -10,14 +10,14 @@ from threading import Lock
 from typing import BinaryIO
 
 from imgctl.errors import StateError
+from imgctl.ops.common.parts import Parts
+from imgctl.ops.common.retry import StopSignal
 from imgctl.ops.export.job import ExportJob
 from imgctl.ops.export.order import ExportOrder
 from imgctl.ops.export.sinks import Member, Written
 from imgctl.ops.export.state import State
 from imgctl.ops.export.zips import directory, local_header
 from imgctl.ops.ingest.spool import PIECE_BYTES, SpoolDirectory
-from imgctl.ops.parts import Parts
-from imgctl.ops.retry import StopSignal
 
 CONCURRENCY = 4
 """Blobs of one stream fetched at once: 8 MiB of each are in memory, the rest is spooled to disk."""

@@ -18,22 +18,23 @@ from typing import TYPE_CHECKING, Generic, TypeAlias
 from uuid import UUID
 
 from imgctl.model import NewImage, Promised, Status
+from imgctl.ops.common.retry import StopSignal, retry
 from imgctl.ops.ingest.handover import BATCH, Handover, Work
 from imgctl.ops.ingest.original import Prepared, S, as_promised
 from imgctl.ops.ingest.outcome import Fate, FileOutcome, Reason
 from imgctl.ops.ingest.puts import BucketCheck, Putters
 from imgctl.ops.ingest.readers import Read, Readers
-from imgctl.ops.retry import StopSignal, retry
-from imgctl.run import service, trace
+from imgctl.run import service
 from imgctl.run.limits import Idleness, cores
+from imgctl.run.telemetry import trace
 from imgctl.run.window import ByteBudget
 from imgctl.store.blobs.base import BlobStore
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
+    from imgctl.ops.common.transactions import Transactions
     from imgctl.ops.ingest.describe import Description
-    from imgctl.ops.transactions import Transactions
 
 # The most files that wait for a put in flight because they have the same content.
 MOST_DUPLICATES = 8 * BATCH
@@ -277,7 +278,7 @@ class Ingest(Generic[S]):
 
 
 def _contents(connection: "Connection", rows: Sequence[NewImage]) -> list[Promised]:
-    from imgctl.store.catalog.reservations import contents
+    from imgctl.store.catalog.queries.reservations import contents
 
     return contents(connection, rows)
 
@@ -290,7 +291,7 @@ def _write(
 ) -> tuple[list[Promised], set[UUID]]:
     """Confirm `arrived` and promise `rows`; `described` has the metadata from beside those rows, by their position."""
     # Imported while files are being read: this import is the slowest step of the start.
-    from imgctl.store.catalog.reservations import keep, promise
+    from imgctl.store.catalog.queries.reservations import keep, promise
 
     erased = keep(connection, arrived) if arrived else set()
     promised = promise(connection, rows) if rows else []
@@ -304,7 +305,7 @@ def _write_descriptions(
     """Write the sidecar metadata of copies whose image has a row already: the first copy may have had no sidecar."""
     copies = [(promised[number].id, one) for number, one in described.items() if not promised[number].created]
     if copies:
-        from imgctl.store.catalog.details import SidecarMetadata, fill
+        from imgctl.store.catalog.queries.details import SidecarMetadata, fill
 
         fill(
             connection,

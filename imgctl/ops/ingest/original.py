@@ -13,7 +13,7 @@ from imgctl.model import NewImage, Promised
 from imgctl.ops.ingest.describe import Description
 from imgctl.ops.ingest.outcome import Fate, FileOutcome, Reason
 from imgctl.ops.ingest.spool import Spool
-from imgctl.run import trace
+from imgctl.run.telemetry import trace
 from imgctl.store.blobs.base import BlobStore
 from imgctl.units import count_of
 

@@ -9,10 +9,10 @@ from threading import Lock, Thread, current_thread
 from typing import Generic
 
 from imgctl.errors import StoreDenied, StoreError
+from imgctl.ops.common.retry import StopSignal
 from imgctl.ops.ingest.concurrency import FIRST_CONCURRENCY, AdaptiveConcurrency
 from imgctl.ops.ingest.original import NotTried, Prepared, S, put_original
-from imgctl.ops.retry import StopSignal
-from imgctl.run import trace
+from imgctl.run.telemetry import trace
 from imgctl.run.threads import join_for_a_moment
 from imgctl.run.window import RateLimit
 from imgctl.store.blobs.base import BlobStore

@@ -15,7 +15,7 @@ from imgctl.ops.ingest.outcome import Fate, FileOutcome, Reason
 from imgctl.run.limits import time_limit
 
 if TYPE_CHECKING:
-    from imgctl.run.pool import Pool
+    from imgctl.run.pools.pool import Pool
 
 OPEN_SECONDS = 20.0
 # The part of a file without a signature that the decoders get: a header and more.
@@ -96,8 +96,8 @@ class Recogniser:
                 self._pool = None
 
     def _opened(self, data: bytes, found: Format | None, named: Format | None) -> Format | None:
-        from imgctl.run.open import open_pool
-        from imgctl.run.pool import ChildDied, PoolSettings
+        from imgctl.run.pools.open import open_pool
+        from imgctl.run.pools.pool import ChildDied, PoolSettings
 
         try:
             with self._lock:

@@ -10,9 +10,9 @@ from uuid import UUID
 
 from imgctl.errors import KeyShapeError, UsageError
 from imgctl.keys import is_utf8, parse_key
+from imgctl.ops.common.ranges import CHUNK_BYTES
 from imgctl.ops.ingest.manifest import BadLine, Row, owner_and_date, rows
 from imgctl.ops.ingest.outcome import Fate, FileOutcome, Reason
-from imgctl.ops.ranges import CHUNK_BYTES
 from imgctl.pricing.estimate import Estimate, insert_estimate
 from imgctl.pricing.prices import Card
 from imgctl.store.blobs.base import BlobStore

@@ -17,19 +17,19 @@ from imgctl.errors import (
 from imgctl.imaging.probe import Header, probe_of
 from imgctl.keys import first_id
 from imgctl.model import Image, NewImage, Status
+from imgctl.ops.common.parts import Parts
+from imgctl.ops.common.ranges import CHUNK_BYTES, chunks, in_store
+from imgctl.ops.common.retry import Failures, StopSignal, read
+from imgctl.ops.common.transactions import InProcess
 from imgctl.ops.ingest.describe import describe
 from imgctl.ops.ingest.loop import Ingest, IngestOrder
 from imgctl.ops.ingest.original import Content, Prepared, StoredBlob, file_name, new_row, why
 from imgctl.ops.ingest.outcome import Fate, FileOutcome, Reason
 from imgctl.ops.ingest.recognise import UNFIT, LeftOut, Recogniser, unfit
 from imgctl.ops.insert.entries import Entry
-from imgctl.ops.parts import Parts
-from imgctl.ops.ranges import CHUNK_BYTES, chunks, in_store
-from imgctl.ops.retry import Failures, StopSignal, read
-from imgctl.ops.transactions import InProcess
 from imgctl.run.window import ByteBudget
 from imgctl.store.blobs.base import Blob
-from imgctl.store.catalog.lookups import by_ids
+from imgctl.store.catalog.queries.lookups import by_ids
 
 HEADER = 64 * 2**10
 # Small, because each entry takes several requests.

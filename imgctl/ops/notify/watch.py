@@ -12,7 +12,7 @@ from imgctl.model import Status
 from imgctl.run.stop import Flag
 from imgctl.store.catalog.engine import Catalog
 from imgctl.store.catalog.listen import open_wait
-from imgctl.store.catalog.reservations import ENDED_CHANNEL, lookup
+from imgctl.store.catalog.queries.reservations import ENDED_CHANNEL, lookup
 from imgctl.store.catalog.schema import POSTGRES
 
 # Without a notification changes are still found, only later.

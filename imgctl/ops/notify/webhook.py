@@ -23,7 +23,7 @@ from imgctl.errors import CatalogError, ConfigError
 from imgctl.model import Status
 from imgctl.run.stop import Flag
 from imgctl.store.catalog.engine import Catalog
-from imgctl.store.catalog.reservations import lookup
+from imgctl.store.catalog.queries.reservations import lookup
 
 SIGNATURE = "Imgctl-Signature"
 BATCH, WAITING = 100, 10_000

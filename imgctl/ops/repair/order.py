@@ -9,11 +9,11 @@ from imgctl.errors import ImgctlError
 from imgctl.keys import ORIGINAL, Key, own_key
 from imgctl.model import Image
 from imgctl.ops.audit.findings import Code, Finding, Why
-from imgctl.ops.parts import Parts
+from imgctl.ops.common.parts import Parts
 from imgctl.store.blobs.base import Blob
-from imgctl.store.catalog.aggregates import named_keys
-from imgctl.store.catalog.erased import Erasure
-from imgctl.store.catalog.lookups import Scope
+from imgctl.store.catalog.queries.aggregates import named_keys
+from imgctl.store.catalog.queries.erased import Erasure
+from imgctl.store.catalog.queries.lookups import Scope
 from imgctl.units import DAY_SECONDS, count_of
 
 

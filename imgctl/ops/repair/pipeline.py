@@ -13,18 +13,18 @@ from sqlalchemy import Connection
 from imgctl.errors import CatalogError, ImgctlError
 from imgctl.model import Image, Variant
 from imgctl.ops.audit.findings import Code, Finding
-from imgctl.ops.parts import Parts
+from imgctl.ops.common.parts import Parts
+from imgctl.ops.common.retry import StopSignal, read, write
 from imgctl.ops.repair.decide import blob_key, decide, image_of
 from imgctl.ops.repair.order import ACTS, Decision, Do, Evidence, Fate, Outcome, RepairOrder
 from imgctl.ops.repair.proof import proven
 from imgctl.ops.repair.trash import carry, trash_key
-from imgctl.ops.retry import StopSignal, read, write
 from imgctl.run.threads import thread_pool
-from imgctl.store.catalog import repairs as sql
-from imgctl.store.catalog.erased import Erasure, erasures
-from imgctl.store.catalog.holds import LegalHold, held_among
-from imgctl.store.catalog.lookups import by_ids, clock
-from imgctl.store.catalog.reservations import confirm
+from imgctl.store.catalog.queries import repairs as sql
+from imgctl.store.catalog.queries.erased import Erasure, erasures
+from imgctl.store.catalog.queries.holds import LegalHold, held_among
+from imgctl.store.catalog.queries.lookups import by_ids, clock
+from imgctl.store.catalog.queries.reservations import confirm
 
 BATCH = 64
 _WRITE: dict[Do, Callable[[Connection, list[sql.SeenRow]], set[UUID]]] = {

@@ -7,8 +7,8 @@ from imgctl.imaging.decoders.pillow import PLUGIN, decode, size_of
 from imgctl.imaging.recognise import sniff
 from imgctl.keys import ORIGINAL
 from imgctl.model import Image, Recipe, Variant, fit
-from imgctl.ops.parts import Parts
-from imgctl.ops.ranges import sha256_of
+from imgctl.ops.common.parts import Parts
+from imgctl.ops.common.ranges import sha256_of
 from imgctl.ops.repair.order import Decision, Do
 from imgctl.store.blobs.base import Blob, BlobStore
 

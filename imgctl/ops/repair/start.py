@@ -9,17 +9,17 @@ from pathlib import Path
 from imgctl.ops.audit.findings import Finding, FindingsFile, from_record
 from imgctl.ops.audit.order import AuditOrder, Tally
 from imgctl.ops.audit.start import audit
-from imgctl.ops.parts import Parts
+from imgctl.ops.common.parts import Parts
+from imgctl.ops.common.retry import StopSignal
+from imgctl.ops.common.rows import BadId
 from imgctl.ops.plan import Action, Applied, Fate, PlanWriter, Site, row_version
 from imgctl.ops.repair.decide import image_of
 from imgctl.ops.repair.order import ACTS, Decision, Do, Outcome, RepairOrder, check_losses, check_share
 from imgctl.ops.repair.order import Fate as Repaired
 from imgctl.ops.repair.pipeline import Repairs, repair
-from imgctl.ops.retry import StopSignal
-from imgctl.ops.rows import BadId
 from imgctl.run.scratch import Scratch
 from imgctl.run.threads import thread_pool
-from imgctl.store.catalog.lookups import Scope
+from imgctl.store.catalog.queries.lookups import Scope
 
 DO_PREFIX = "repair_"
 NONE = "-"

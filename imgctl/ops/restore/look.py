@@ -8,12 +8,12 @@ from imgctl.config.places import StoreSettings
 from imgctl.errors import StoreError
 from imgctl.keys import ORIGINAL
 from imgctl.model import Image, is_archived
+from imgctl.ops.common.retry import StopSignal, write
+from imgctl.ops.common.row_blobs import BlobLooker, RowBlobs
 from imgctl.ops.restore.order import RestoreOrder, Seen, State
-from imgctl.ops.retry import StopSignal, write
-from imgctl.ops.row_blobs import BlobLooker, RowBlobs
 from imgctl.store.blobs.base import Blob, BlobStore
 from imgctl.store.catalog.engine import Catalog
-from imgctl.store.catalog.storage_class import Truth, set_truths
+from imgctl.store.catalog.queries.storage_class import Truth, set_truths
 
 
 def originals(

@@ -8,8 +8,8 @@ from uuid import UUID
 
 from imgctl.errors import StoreError
 from imgctl.model import Image
-from imgctl.ops.parts import REQUESTS
-from imgctl.ops.spend import Terms
+from imgctl.ops.common.parts import REQUESTS
+from imgctl.ops.common.spend import Terms
 from imgctl.pricing.estimate import Billing
 from imgctl.store.blobs.base import Blob, Tier
 

@@ -7,16 +7,16 @@ from pathlib import Path
 
 from imgctl.errors import UsageError
 from imgctl.model import Image
+from imgctl.ops.common.retry import StopSignal, read
+from imgctl.ops.common.spend import Terms
 from imgctl.ops.plan import Action, Applied, PlanWriter, Site, row_version
 from imgctl.ops.plan import Fate as Performed
 from imgctl.ops.restore.ask import RUN_ENDED, request
 from imgctl.ops.restore.order import RESTORES_A_SECOND, Fate, Outcome, RestoreOrder
 from imgctl.ops.restore.survey import Needs
-from imgctl.ops.retry import StopSignal, read
-from imgctl.ops.spend import Terms
 from imgctl.pricing.lines import Json
 from imgctl.store.blobs.base import Tier
-from imgctl.store.catalog.lookups import by_ids
+from imgctl.store.catalog.queries.lookups import by_ids
 
 DO = "restore"
 _PERFORMED = {

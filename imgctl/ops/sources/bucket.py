@@ -11,11 +11,11 @@ from threading import Lock
 from imgctl.dates import EPOCH
 from imgctl.errors import BlobArchived, BlobMissing, StoreError
 from imgctl.model import is_archived
+from imgctl.ops.common.retry import Failures
 from imgctl.ops.ingest.outcome import Fate, FileOutcome, Reason
 from imgctl.ops.ingest.recognise import SIDECAR_NAMES, Recogniser
 from imgctl.ops.ingest.sidecar import Listing, SidecarFiles
 from imgctl.ops.ingest.spool import SpoolDirectory
-from imgctl.ops.retry import Failures
 from imgctl.ops.sources.base import STREAM_ABOVE, Read, Rules, SourceFile, Stat, own_store
 from imgctl.ops.sources.beside import BesideKeys, BesideOne, NameWindow
 from imgctl.ops.sources.branches import Branches

@@ -8,11 +8,11 @@ from typing import cast
 from uuid import UUID
 
 from imgctl.model import Image
-from imgctl.ops.lookup import find_image, id_in
-from imgctl.ops.operations import MORE
+from imgctl.ops.common.lookup import find_image, id_in
+from imgctl.ops.common.operations import MORE
 from imgctl.store.catalog.engine import Catalog
-from imgctl.store.catalog.history import Operation, newest
-from imgctl.store.catalog.lookups import PAGE_ROWS, Scope, by_id
+from imgctl.store.catalog.queries.history import Operation, newest
+from imgctl.store.catalog.queries.lookups import PAGE_ROWS, Scope, by_id
 
 _NAMING = ("images", "id")
 

@@ -8,15 +8,15 @@ from imgctl.config.settings import Settings
 from imgctl.imaging.recipe import digest
 from imgctl.keys import ORIGINAL, ROLES, key_of
 from imgctl.model import Image, Sized, Status, Variant, VariantFormat, is_archived
-from imgctl.ops.parts import Parts
-from imgctl.ops.spend import card_in_force
+from imgctl.ops.common.parts import Parts
+from imgctl.ops.common.spend import card_in_force
 from imgctl.ops.support.pairs import Paired, pairs_of
 from imgctl.pricing.costs import monthly_storage
 from imgctl.pricing.estimate import Billing, Estimate, billing, estimated
 from imgctl.run.threads import thread_pool
 from imgctl.store.blobs.base import Blob, BlobStore
-from imgctl.store.catalog.holds import LegalHold, in_force
-from imgctl.store.catalog.lookups import clock
+from imgctl.store.catalog.queries.holds import LegalHold, in_force
+from imgctl.store.catalog.queries.lookups import clock
 from imgctl.units import count_of
 
 Blobs = Mapping[str, Blob | None]

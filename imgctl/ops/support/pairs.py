@@ -9,10 +9,10 @@ from imgctl.errors import ImgctlError
 from imgctl.imaging.formats import KNOWN, Kind, format_by_name
 from imgctl.imaging.probe import recognise
 from imgctl.model import Image, is_archived
-from imgctl.ops.parts import Parts
-from imgctl.ops.ranges import in_store
+from imgctl.ops.common.parts import Parts
+from imgctl.ops.common.ranges import in_store
 from imgctl.store.blobs.base import BlobStore
-from imgctl.store.catalog.lookups import alike
+from imgctl.store.catalog.queries.lookups import alike
 
 # A phone's film and picture differ in time by the film's length; a camera's raw and JPEG have the same time.
 _WITHIN_SECONDS = 5.0

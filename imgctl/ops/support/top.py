@@ -14,13 +14,13 @@ from sqlalchemy import Connection
 from imgctl.config.settings import Settings
 from imgctl.errors import CatalogError, ConfigError
 from imgctl.model import Status
+from imgctl.ops.common.spend import card_in_force
 from imgctl.ops.cost.actual import By, actual
 from imgctl.ops.cost.survey import Question, survey
-from imgctl.ops.spend import card_in_force
 from imgctl.pricing.lines import total
 from imgctl.store.catalog.engine import Catalog
-from imgctl.store.catalog.history import Operation, newest
-from imgctl.store.catalog.live import (
+from imgctl.store.catalog.queries.history import Operation, newest
+from imgctl.store.catalog.queries.live import (
     Newest,
     QueueHead,
     ended_between,
@@ -30,8 +30,8 @@ from imgctl.store.catalog.live import (
     queue_head,
     rows_about,
 )
-from imgctl.store.catalog.lookups import Scope, clock
-from imgctl.store.catalog.reservations import lookup
+from imgctl.store.catalog.queries.lookups import Scope, clock
+from imgctl.store.catalog.queries.reservations import lookup
 
 log = logging.getLogger(__name__)
 

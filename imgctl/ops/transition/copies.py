@@ -9,13 +9,13 @@ from uuid import UUID
 
 from imgctl.errors import BucketMissing, CatalogError, StoreDenied, StoreError, StoreFull, StoreUnavailable
 from imgctl.model import Image
-from imgctl.ops.retry import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, RETRY_SECONDS, StopSignal
+from imgctl.ops.common.retry import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, RETRY_SECONDS, StopSignal
 from imgctl.ops.transition.eligibility import Verdict
 from imgctl.pricing.prices import STANDARD
 from imgctl.run.threads import end_threads, open_threads
 from imgctl.run.window import RateLimit, bounded
 from imgctl.store.blobs.base import Blob, BlobStore
-from imgctl.store.catalog.storage_class import Seen, Settled
+from imgctl.store.catalog.queries.storage_class import Seen, Settled
 
 FATAL = (StoreDenied, BucketMissing, StoreFull)
 # A look before the copy, the copy, a look after it.

@@ -12,11 +12,11 @@ from pathlib import Path
 
 from imgctl.config.places import StoreSettings
 from imgctl.errors import UsageError
-from imgctl.ops.parts import Parts
+from imgctl.ops.common.parts import Parts
+from imgctl.ops.common.retry import StopSignal, write
+from imgctl.ops.common.rows import BadId
+from imgctl.ops.common.spend import Terms, agree
 from imgctl.ops.plan import PlanWriter
-from imgctl.ops.retry import StopSignal, write
-from imgctl.ops.rows import BadId
-from imgctl.ops.spend import Terms, agree
 from imgctl.ops.transition.copies import seen_of
 from imgctl.ops.transition.eligibility import Verdict
 from imgctl.ops.transition.move import transition
@@ -29,7 +29,7 @@ from imgctl.pricing.prices import STANDARD
 from imgctl.store.aws import lifecycle as aws
 from imgctl.store.aws.batch import Job, create_copy_job, write_manifest
 from imgctl.store.blobs.clouds import lifecycle as clouds
-from imgctl.store.catalog.storage_class import promise_moves
+from imgctl.store.catalog.queries.storage_class import promise_moves
 from imgctl.store.lifecycle import LifecyclePlan
 from imgctl.units import DAY_SECONDS, count_of
 

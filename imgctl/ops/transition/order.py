@@ -5,8 +5,8 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from imgctl.model import Image, StorageClass
-from imgctl.ops.parts import REQUESTS
-from imgctl.ops.rows import Chosen
+from imgctl.ops.common.parts import REQUESTS
+from imgctl.ops.common.rows import Chosen
 from imgctl.pricing.prices import Card
 
 STAY_DAYS = 365

@@ -8,15 +8,15 @@ from uuid import UUID
 
 from imgctl.errors import UsageError
 from imgctl.model import Image, StorageClass
+from imgctl.ops.common.retry import read
+from imgctl.ops.common.spend import card_in_force
 from imgctl.ops.plan import Action, Applied, Fate, Site, row_version
-from imgctl.ops.retry import read
-from imgctl.ops.spend import card_in_force
 from imgctl.ops.transition.eligibility import Refusal, Verdict
 from imgctl.ops.transition.move import transition
 from imgctl.ops.transition.order import Fate as Ended
 from imgctl.ops.transition.order import Outcome, Policy, Reason, TransitionOrder
 from imgctl.ops.transition.survey import BLOCK, foreseen, judges
-from imgctl.store.catalog.lookups import by_ids
+from imgctl.store.catalog.queries.lookups import by_ids
 
 DO = "transition"
 

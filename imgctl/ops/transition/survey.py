@@ -7,11 +7,11 @@ from decimal import Decimal
 
 from imgctl.errors import StoreDenied
 from imgctl.model import Image
-from imgctl.ops.parts import Parts
-from imgctl.ops.retry import StopSignal, read
-from imgctl.ops.row_blobs import BlobLooker
-from imgctl.ops.rows import BadId, pages
-from imgctl.ops.tally import Tally, Totals
+from imgctl.ops.common.parts import Parts
+from imgctl.ops.common.retry import StopSignal, read
+from imgctl.ops.common.row_blobs import BlobLooker
+from imgctl.ops.common.rows import BadId, pages
+from imgctl.ops.common.tally import Tally, Totals
 from imgctl.ops.transition.eligibility import Eligibility, Verdict
 from imgctl.ops.transition.order import Fate, Outcome, TransitionOrder
 from imgctl.pricing.estimate import Estimate
@@ -19,7 +19,7 @@ from imgctl.pricing.moves import Origin, monthly_before, payback_months, saving_
 from imgctl.run.threads import thread_pool
 from imgctl.run.window import RateLimit
 from imgctl.store.blobs.base import BlobStore
-from imgctl.store.catalog.lookups import clock
+from imgctl.store.catalog.queries.lookups import clock
 
 # Blobs are looked up by the survey, and again before the move.
 LOOKS = 2

@@ -9,15 +9,15 @@ from uuid import UUID
 
 from imgctl import __version__
 from imgctl.model import Status
+from imgctl.ops.common.retry import StopSignal, retry
 from imgctl.ops.ingest.outcome import Fate, FileOutcome, Reason
-from imgctl.ops.retry import StopSignal, retry
 from imgctl.ops.sources.base import SourceFile
 from imgctl.ops.upload.journal import Entry, Journal, scope_of
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-    from imgctl.ops.transactions import Transactions
+    from imgctl.ops.common.transactions import Transactions
 
 # A journal transaction costs about as much as a hundred rows in it.
 MOST_WAITING, FLUSH_SECONDS = 512, 1.0
@@ -115,7 +115,7 @@ class AlreadyUploaded:
 
 
 def _lookup(connection: "Connection", ids: Sequence[bytes]) -> Rows:
-    from imgctl.store.catalog.reservations import lookup
+    from imgctl.store.catalog.queries.reservations import lookup
 
     found = lookup(connection, [UUID(bytes=one) for one in ids])
     return {image.bytes: (user.bytes, status) for image, (user, status) in found.items()}

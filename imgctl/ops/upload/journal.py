@@ -18,7 +18,7 @@ from threading import Lock
 from typing import TypeAlias
 from uuid import UUID
 
-from imgctl.ops.checkpoint import make_parent
+from imgctl.ops.common.checkpoint import make_parent
 from imgctl.ops.sources.base import SourceFile
 
 _Row: TypeAlias = "tuple[bytes | int, ...]"

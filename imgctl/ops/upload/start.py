@@ -11,18 +11,18 @@ from pathlib import Path
 
 from imgctl.config.places import StoreSettings
 from imgctl.config.settings import Settings
-from imgctl.ops.checkpoint import state_directory
+from imgctl.ops.common.checkpoint import state_directory
+from imgctl.ops.common.operations import begin_current
+from imgctl.ops.common.parts import opening
+from imgctl.ops.common.retry import StopSignal
+from imgctl.ops.common.transactions import Transactions
 from imgctl.ops.ingest.loop import Ingest, IngestOrder
 from imgctl.ops.ingest.original import Prepared
 from imgctl.ops.ingest.outcome import FileOutcome
 from imgctl.ops.ingest.recognise import Recogniser
-from imgctl.ops.operations import begin_current
-from imgctl.ops.parts import opening
-from imgctl.ops.retry import StopSignal
 from imgctl.ops.sources.base import SourceFile
 from imgctl.ops.sources.listed import looked
 from imgctl.ops.sources.open import Sources
-from imgctl.ops.transactions import Transactions
 from imgctl.ops.upload.already import AlreadyUploaded
 from imgctl.ops.upload.choose import chosen
 from imgctl.ops.upload.journal import Entry, Journal

@@ -13,8 +13,8 @@ from pathlib import Path
 from imgctl.config.settings import Settings
 from imgctl.errors import ConfigError, UsageError
 from imgctl.keys import is_utf8
+from imgctl.ops.common.retry import StopSignal
 from imgctl.ops.ingest.outcome import FileOutcome
-from imgctl.ops.retry import StopSignal
 from imgctl.ops.sources.base import SourceFile
 from imgctl.ops.sources.open import Sources
 from imgctl.ops.sources.walk import classified, refused, walk

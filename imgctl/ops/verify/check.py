@@ -10,13 +10,13 @@ from uuid import UUID
 from imgctl.errors import BlobArchived, BlobCorrupt, BlobMissing, StoreUnavailable
 from imgctl.keys import ORIGINAL
 from imgctl.model import Image, Status
+from imgctl.ops.common.parts import Parts
+from imgctl.ops.common.ranges import sha256_of
+from imgctl.ops.common.retry import StopSignal, read, retry
+from imgctl.ops.common.row_blobs import BlobLooker, RowBlobs
 from imgctl.ops.ingest.outcome import Fate, FileOutcome, Reason
-from imgctl.ops.parts import Parts
-from imgctl.ops.ranges import sha256_of
-from imgctl.ops.retry import StopSignal, read, retry
-from imgctl.ops.row_blobs import BlobLooker, RowBlobs
 from imgctl.store.blobs.base import Blob
-from imgctl.store.catalog.lookups import Owned, by_content
+from imgctl.store.catalog.queries.lookups import Owned, by_content
 from imgctl.units import count_of
 
 UNSAFE = frozenset(

@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator
 from queue import Empty, Full, Queue
 from typing import TypeAlias
 
+from imgctl.ops.common.retry import StopSignal
 from imgctl.ops.ingest.outcome import FileOutcome
-from imgctl.ops.retry import StopSignal
 from imgctl.ops.verify.check import Hashed
 
 BATCH = 64

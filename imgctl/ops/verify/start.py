@@ -8,17 +8,17 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
 
 from imgctl.config.settings import Settings
+from imgctl.ops.common.parts import open_parts
+from imgctl.ops.common.retry import StopSignal
+from imgctl.ops.common.signed import places_of
+from imgctl.ops.common.transactions import InProcess, Transactions
 from imgctl.ops.ingest.original import Prepared
 from imgctl.ops.ingest.outcome import FileOutcome
 from imgctl.ops.ingest.readers import Readers
 from imgctl.ops.ingest.recognise import Recogniser
-from imgctl.ops.parts import open_parts
-from imgctl.ops.retry import StopSignal
-from imgctl.ops.signed import places_of
 from imgctl.ops.sources.base import SourceFile
 from imgctl.ops.sources.listed import looked
 from imgctl.ops.sources.open import Sources
-from imgctl.ops.transactions import InProcess, Transactions
 from imgctl.ops.upload.already import AlreadyUploaded, owned_file
 from imgctl.ops.upload.choose import chosen
 from imgctl.ops.upload.journal import Journal

@@ -8,7 +8,7 @@ from uuid import UUID
 from imgctl.errors import DecoderMissing, NoRoom
 from imgctl.ops.work.order import Ending, Job, Outcome
 from imgctl.ops.work.task import SPOOL_FROM_BYTES
-from imgctl.store.catalog.claims import Renderable
+from imgctl.store.catalog.queries.claims import Renderable
 
 RETRY_SECONDS = 60.0
 

@@ -15,16 +15,17 @@ from sqlalchemy import Connection
 
 from imgctl.config.settings import Settings
 from imgctl.errors import ImgctlError
-from imgctl.ops.retry import write
+from imgctl.ops.common.retry import write
 from imgctl.ops.work.in_flight import InFlight, StoreWatch
 from imgctl.ops.work.leases import Leases
 from imgctl.ops.work.order import Ending, Job, Outcome, WorkOrder, order_of
-from imgctl.run import service, trace
+from imgctl.run import service
 from imgctl.run.limits import cores
-from imgctl.run.open import open_pool
-from imgctl.run.pool import Pool, PoolSettings
+from imgctl.run.pools.open import open_pool
+from imgctl.run.pools.pool import Pool, PoolSettings
 from imgctl.run.scratch import Scratch
 from imgctl.run.stop import Stop
+from imgctl.run.telemetry import trace
 from imgctl.store.catalog.engine import Catalog
 from imgctl.store.catalog.lease import Hold
 

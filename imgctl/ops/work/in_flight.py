@@ -16,8 +16,8 @@ from imgctl.config.places import StoreSettings
 from imgctl.errors import ImgctlError, StoreDenied, StoreError, StoreUnavailable, WorkerError
 from imgctl.ops.work.order import Batch, Ending, Job, Outcome, WorkOrder
 from imgctl.ops.work.task import check_store, render_batch
-from imgctl.run.child import TOO_LARGE
-from imgctl.run.pool import ChildDied, Pool, PoolGone
+from imgctl.run.pools.child import TOO_LARGE
+from imgctl.run.pools.pool import ChildDied, Pool, PoolGone
 
 BATCH_IMAGES = 8
 BATCH_BYTES = 32 * 2**20

@@ -10,7 +10,7 @@ from imgctl.config.settings import Settings
 from imgctl.errors import StoreError
 from imgctl.imaging.decoders.decode import Limits
 from imgctl.model import Recipe, Variant
-from imgctl.run.trace import Stage, is_on
+from imgctl.run.telemetry.trace import Stage, is_on
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

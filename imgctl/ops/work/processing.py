@@ -12,24 +12,24 @@ from sqlalchemy import Connection
 from imgctl.errors import BlobArchived
 from imgctl.imaging.recipe import digest
 from imgctl.model import Recipe, StorageClass, Variant, offline_class
+from imgctl.ops.common.parts import Parts
+from imgctl.ops.common.retry import read
 from imgctl.ops.erase.late import delete_if_erased
 from imgctl.ops.notify.webhook import Webhook
-from imgctl.ops.parts import Parts
-from imgctl.ops.retry import read
 from imgctl.ops.work.capacity import Capacity
 from imgctl.ops.work.driver import Turn, drive, rendering
 from imgctl.ops.work.leases import Leases
 from imgctl.ops.work.order import Ending, Fate, ImageOutcome, Job, Outcome, WorkOrder
 from imgctl.ops.work.task import set_up_child
-from imgctl.run.pool import Pool
+from imgctl.run.pools.pool import Pool
 from imgctl.run.stop import Stop
 from imgctl.store.blobs.open import open_store
-from imgctl.store.catalog.claims import HEAD_ROWS, Claim, Position, backlog, claim, fail_spent
 from imgctl.store.catalog.engine import Catalog
-from imgctl.store.catalog.fingerprints import Fingerprint, keep
 from imgctl.store.catalog.listen import Wait, open_wait
-from imgctl.store.catalog.reservations import ENDED_CHANNEL, announce
-from imgctl.store.catalog.results import FailedImage, Finished, GivenBack, fail, finish, give_back, park
+from imgctl.store.catalog.queries.claims import HEAD_ROWS, Claim, Position, backlog, claim, fail_spent
+from imgctl.store.catalog.queries.fingerprints import Fingerprint, keep
+from imgctl.store.catalog.queries.reservations import ENDED_CHANNEL, announce
+from imgctl.store.catalog.queries.results import FailedImage, Finished, GivenBack, fail, finish, give_back, park
 from imgctl.units import count_of
 
 FAILED_AT_ONCE = 64

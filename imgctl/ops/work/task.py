@@ -42,10 +42,10 @@ from imgctl.imaging.render import configure, render, time_allowed
 from imgctl.imaging.source import Data, Source
 from imgctl.keys import key_of
 from imgctl.model import Recipe, Variant
-from imgctl.ops.ranges import chunks, in_store
+from imgctl.ops.common.ranges import chunks, in_store
 from imgctl.ops.work.order import Batch, Ending, Job, Outcome, WorkOrder
 from imgctl.run.limits import time_limit
-from imgctl.run.trace import Stage, within
+from imgctl.run.telemetry.trace import Stage, within
 from imgctl.store.blobs.base import Blob, BlobStore
 from imgctl.store.blobs.open import open_store
 from imgctl.units import format_bytes

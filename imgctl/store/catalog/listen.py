@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 from sqlalchemy.exc import SQLAlchemyError
 
 from imgctl.store.catalog.engine import Catalog
-from imgctl.store.catalog.reservations import WORK_CHANNEL
+from imgctl.store.catalog.queries.reservations import WORK_CHANNEL
 from imgctl.store.catalog.schema import POSTGRES
 
 if TYPE_CHECKING:

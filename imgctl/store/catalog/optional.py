@@ -3,7 +3,7 @@
 from sqlalchemy import Connection, text
 
 from imgctl.store.catalog.engine import Catalog
-from imgctl.store.catalog.find import DIGEST_START, OPTIONAL, indexes, name_start
+from imgctl.store.catalog.queries.find import DIGEST_START, OPTIONAL, indexes, name_start
 from imgctl.store.catalog.schema import SQLITE
 from imgctl.store.catalog.upgrade import alone
 

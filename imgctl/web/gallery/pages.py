@@ -10,7 +10,7 @@ from fastapi.responses import HTMLResponse
 
 from imgctl.model import Image, Status, Variant, is_archived
 from imgctl.ops.support.overview import Moment, ObservedBlob, Overview
-from imgctl.store.catalog.holds import LegalHold
+from imgctl.store.catalog.queries.holds import LegalHold
 from imgctl.units import count_of, format_bytes
 from imgctl.web.auth import Caller
 from imgctl.web.state import AppState

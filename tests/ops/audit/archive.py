@@ -18,11 +18,11 @@ from imgctl.model import Status, Variant
 from imgctl.ops.audit.findings import Code, Finding
 from imgctl.ops.audit.order import AuditOrder, Tally
 from imgctl.ops.audit.start import audit
-from imgctl.ops.parts import Parts
-from imgctl.ops.rows import BadId, Chosen
+from imgctl.ops.common.parts import Parts
+from imgctl.ops.common.rows import BadId, Chosen
 from imgctl.store.blobs.open import open_store
 from imgctl.store.catalog.engine import Catalog
-from imgctl.store.catalog.lookups import Scope
+from imgctl.store.catalog.queries.lookups import Scope
 from imgctl.store.catalog.schema import images
 
 USER = UUID("7f0c6d5e-0000-4000-8000-000000000001")

@@ -14,9 +14,9 @@ from imgctl.keys import ORIGINAL, key_of, new_id
 from imgctl.model import Status
 from imgctl.ops.audit.findings import Code
 from imgctl.ops.audit.order import AuditOrder
-from imgctl.store.catalog.aggregates import groups
 from imgctl.store.catalog.engine import Catalog, open_catalog
-from imgctl.store.catalog.lookups import Scope, page
+from imgctl.store.catalog.queries.aggregates import groups
+from imgctl.store.catalog.queries.lookups import Scope, page
 from tests.ops.audit.archive import AT_ONCE, Archive, Photo, archive_of, local
 from tests.soak import rounds
 

@@ -23,14 +23,14 @@ from imgctl.errors import StoreDenied
 from imgctl.ops.audit.findings import Code, from_record
 from imgctl.ops.audit.order import AuditOrder, Tally
 from imgctl.ops.audit.report import csv_file
+from imgctl.ops.common.rows import Chosen
 from imgctl.ops.repair.order import Fate, RepairOrder
 from imgctl.ops.repair.pipeline import repair
 from imgctl.ops.repair.trash import undelete
-from imgctl.ops.rows import Chosen
 from imgctl.store.blobs.base import Blob
 from imgctl.store.blobs.s3.store import S3Store
 from imgctl.store.catalog.engine import open_catalog
-from imgctl.store.catalog.lookups import Scope
+from imgctl.store.catalog.queries.lookups import Scope
 from tests.ops.audit.archive import AT_ONCE, USER, Archive, archive_of, local
 from tests.parts.moto_server import fill
 from tests.parts.seaweed import S3Server

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imgctl.cli.types import TIME
+from imgctl.cli.common.types import TIME
 from imgctl.errors import StateError
 from imgctl.keys import FIRST, ORIGINAL, first_id, key_of
 from imgctl.model import Variant
@@ -16,9 +16,9 @@ from imgctl.ops.audit import segments, start
 from imgctl.ops.audit.findings import Code
 from imgctl.ops.audit.order import AuditOrder, Tally
 from imgctl.ops.audit.segments import Segment, outside
-from imgctl.ops.rows import Chosen
+from imgctl.ops.common.rows import Chosen
 from imgctl.store.catalog.engine import Catalog
-from imgctl.store.catalog.lookups import Scope
+from imgctl.store.catalog.queries.lookups import Scope
 from tests.ops.audit.archive import AT_ONCE, Archive, archive_of, local, summary
 from tests.parts.seaweed import S3Server
 from tests.soak import rounds

@@ -20,7 +20,7 @@ from imgctl.pricing.card import load_card
 from imgctl.pricing.plan import Plan
 from imgctl.pricing.whatif import Change
 from imgctl.store.catalog.engine import Catalog
-from imgctl.store.catalog.lookups import Scope
+from imgctl.store.catalog.queries.lookups import Scope
 from imgctl.store.catalog.schema import images
 
 CARD = load_card()

@@ -17,19 +17,19 @@ from imgctl.config.settings import Settings
 from imgctl.errors import StoreUnsupported
 from imgctl.keys import key_of, new_id
 from imgctl.model import NewImage, Status, Variant
+from imgctl.ops.common.parts import Parts
 from imgctl.ops.erase.late import delete_if_erased
 from imgctl.ops.erase.order import EraseOrder, Fate, Outcome
 from imgctl.ops.erase.receipt import write_receipt
 from imgctl.ops.erase.start import erase
-from imgctl.ops.parts import Parts
 from imgctl.store.blobs.base import BlobStore
 from imgctl.store.blobs.open import open_store
 from imgctl.store.blobs.remnant import Remnant
-from imgctl.store.catalog.claims import claim
 from imgctl.store.catalog.engine import Catalog
-from imgctl.store.catalog.holds import hold, release
-from imgctl.store.catalog.reservations import confirm, keep, promise
-from imgctl.store.catalog.results import Finished, finish
+from imgctl.store.catalog.queries.claims import claim
+from imgctl.store.catalog.queries.holds import hold, release
+from imgctl.store.catalog.queries.reservations import confirm, keep, promise
+from imgctl.store.catalog.queries.results import Finished, finish
 from imgctl.store.catalog.schema import images
 from tests.parts.clouds import CloudServer
 from tests.parts.seaweed import S3Server

@@ -20,10 +20,10 @@ from imgctl.keys import PROBES, new_id
 from imgctl.model import Image, StorageClass
 from imgctl.ops.backfill.order import BackfillOrder, Mode, Selection
 from imgctl.ops.backfill.start import backfill
+from imgctl.ops.common.parts import Parts
 from imgctl.ops.erase.order import Fate, Notes
 from imgctl.ops.erase.wipe import Everything, Wiper
 from imgctl.ops.holds import TooLate, place, too_late
-from imgctl.ops.parts import Parts
 from imgctl.ops.repair.order import Fate as RepairFate
 from imgctl.ops.repair.trash import carry, trash_key, undelete
 from imgctl.ops.transition.move import transition
@@ -39,10 +39,10 @@ from imgctl.store.blobs.base import BlobStore
 from imgctl.store.blobs.open import open_store
 from imgctl.store.blobs.remnant import Remnant
 from imgctl.store.catalog.engine import open_catalog
-from imgctl.store.catalog.erased import Mark, mark
-from imgctl.store.catalog.holds import hold
+from imgctl.store.catalog.queries.erased import Mark, mark
+from imgctl.store.catalog.queries.holds import hold
+from imgctl.store.catalog.queries.storage_class import Seen, promise_moves
 from imgctl.store.catalog.schema import images
-from imgctl.store.catalog.storage_class import Seen, promise_moves
 from tests.ops.erase.test_erase import MINE, OTHER, SECRET, contents, erased
 from tests.parts.postgres import sqlite_catalog
 from tests.parts.seaweed import S3Server

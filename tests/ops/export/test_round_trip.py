@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imgctl.model import Status
+from imgctl.ops.common.parts import Parts, open_parts
 from imgctl.ops.export.bag import LEFT_OUT_CSV, METADATA_CSV
 from imgctl.ops.export.job import ExportJob
 from imgctl.ops.export.names import folded
@@ -22,8 +23,7 @@ from imgctl.ops.export.order import ExportOrder, Fate
 from imgctl.ops.export.sinks import BAGIT, DirectorySink
 from imgctl.ops.ingest import outcome as ingest
 from imgctl.ops.ingest.original import file_name
-from imgctl.ops.parts import Parts, open_parts
-from imgctl.store.catalog.reservations import confirm
+from imgctl.store.catalog.queries.reservations import confirm
 from tests.ops.export.archive import NOON, OTHER, USER, Kept, fill, given_back, images_of, settings_in, values_of
 from tests.soak import rounds
 from tests.whole.conftest import photo

@@ -21,12 +21,12 @@ from imgctl.errors import BucketMissing, StoreError
 from imgctl.imaging.formats import Format
 from imgctl.keys import parse_key, time_of
 from imgctl.model import Image, Status
+from imgctl.ops.common.parts import Parts
+from imgctl.ops.common.ranges import CHUNK_BYTES
 from imgctl.ops.ingest.outcome import Fate, FileOutcome, Reason
 from imgctl.ops.ingest.recognise import Recogniser
 from imgctl.ops.insert.entries import Manifest
 from imgctl.ops.insert.pipeline import derived_id, insert
-from imgctl.ops.parts import Parts
-from imgctl.ops.ranges import CHUNK_BYTES
 from imgctl.store.blobs.base import BlobStore
 from imgctl.store.blobs.open import open_store
 from imgctl.store.catalog.engine import Catalog

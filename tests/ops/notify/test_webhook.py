@@ -14,7 +14,7 @@ from imgctl.errors import ConfigError
 from imgctl.ops.notify import webhook
 from imgctl.ops.notify.webhook import SIGNATURE, Webhook, signature
 from imgctl.store.catalog.engine import Catalog
-from imgctl.store.catalog.reservations import promise
+from imgctl.store.catalog.queries.reservations import promise
 from tests.parts.loopback import Handler, serving
 from tests.store.catalog.rows import new_image
 

@@ -19,14 +19,14 @@ from imgctl.model import Image, NewImage, Recipe, Variant
 from imgctl.ops.audit.findings import Finding
 from imgctl.ops.audit.order import AuditOrder, Tally
 from imgctl.ops.audit.start import audit
-from imgctl.ops.parts import Parts, open_parts
+from imgctl.ops.common.parts import Parts, open_parts
 from imgctl.ops.repair.order import Outcome, RepairOrder
 from imgctl.ops.repair.pipeline import repair
 from imgctl.run.stop import Stop
-from imgctl.store.catalog.claims import claim
-from imgctl.store.catalog.lookups import by_ids
-from imgctl.store.catalog.reservations import confirm, promise
-from imgctl.store.catalog.results import Finished, finish
+from imgctl.store.catalog.queries.claims import claim
+from imgctl.store.catalog.queries.lookups import by_ids
+from imgctl.store.catalog.queries.reservations import confirm, promise
+from imgctl.store.catalog.queries.results import Finished, finish
 from imgctl.store.catalog.schema import images
 from tests.parts.seaweed import S3Server
 from tests.store.catalog.rows import walk

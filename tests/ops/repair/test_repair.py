@@ -12,8 +12,8 @@ from imgctl.ops.repair.order import Do, Fate, Outcome, RepairOrder
 from imgctl.ops.repair.pipeline import Repairs
 from imgctl.run.threads import thread_pool
 from imgctl.store.blobs.open import open_store
-from imgctl.store.catalog.claims import claim
-from imgctl.store.catalog.holds import hold
+from imgctl.store.catalog.queries.claims import claim
+from imgctl.store.catalog.queries.holds import hold
 from tests.ops.repair.conftest import JPEG, Archive, rendered
 from tests.whole.conftest import photo
 

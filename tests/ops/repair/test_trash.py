@@ -9,7 +9,7 @@ from imgctl.keys import TRASH
 from imgctl.ops.repair.order import Do, Fate, RepairOrder, check_share
 from imgctl.ops.repair.trash import carry, key_before, trash_key, undelete
 from imgctl.run.stop import Stop
-from imgctl.store.catalog.lookups import Scope
+from imgctl.store.catalog.queries.lookups import Scope
 from tests.ops.repair.conftest import JPEG, Archive
 from tests.whole.conftest import photo
 

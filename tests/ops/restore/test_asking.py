@@ -13,20 +13,20 @@ from imgctl.config.places import StoreSettings
 from imgctl.config.settings import Settings
 from imgctl.errors import StoreUnavailable
 from imgctl.model import Image, Status
-from imgctl.ops.parts import Parts
+from imgctl.ops.common.parts import Parts
+from imgctl.ops.common.row_blobs import RowBlobs
+from imgctl.ops.common.rows import Chosen
+from imgctl.ops.common.spend import Terms
 from imgctl.ops.restore.ask import request
 from imgctl.ops.restore.job import LEAST_SECONDS, MOST_SECONDS, Round, first_look_seconds, pauses, wait
 from imgctl.ops.restore.look import is_wanted, seen
 from imgctl.ops.restore.order import Fate, Outcome, RestoreOrder
-from imgctl.ops.row_blobs import RowBlobs
-from imgctl.ops.rows import Chosen
-from imgctl.ops.spend import Terms
 from imgctl.pricing.card import load_card
 from imgctl.pricing.estimate import Billing
 from imgctl.store.blobs.base import Blob, Tier
 from imgctl.store.blobs.s3.store import S3Store
 from imgctl.store.catalog.engine import Catalog
-from imgctl.store.catalog.lookups import by_ids
+from imgctl.store.catalog.queries.lookups import by_ids
 from tests.store.catalog.rows import NOON, queued
 
 UNDER_WAY = 'ongoing-request="true"'

@@ -17,12 +17,12 @@ from imgctl.keys import new_id
 from imgctl.model import Status
 from imgctl.ops.support import top
 from imgctl.ops.support.top import Looker, is_alive
-from imgctl.store.catalog.claims import claim
 from imgctl.store.catalog.engine import Catalog
-from imgctl.store.catalog.live import ended_between, frontier, leased_now, newest_rows, queue_head
-from imgctl.store.catalog.operations import begin, end
-from imgctl.store.catalog.reservations import promise
-from imgctl.store.catalog.results import finish
+from imgctl.store.catalog.queries.claims import claim
+from imgctl.store.catalog.queries.live import ended_between, frontier, leased_now, newest_rows, queue_head
+from imgctl.store.catalog.queries.operations import begin, end
+from imgctl.store.catalog.queries.reservations import promise
+from imgctl.store.catalog.queries.results import finish
 from imgctl.store.catalog.schema import POSTGRES, images
 from tests.store.catalog.rows import finished, new_image, queued
 

@@ -9,10 +9,10 @@ from uuid import UUID
 
 import pytest
 
+from imgctl.ops.common.transactions import InProcess, Transactions
 from imgctl.ops.ingest.outcome import Fate, FileOutcome, Reason
 from imgctl.ops.sources.base import SourceFile
 from imgctl.ops.sources.local import LocalFiles
-from imgctl.ops.transactions import InProcess, Transactions
 from imgctl.ops.upload.already import AlreadyUploaded
 from imgctl.ops.upload.journal import Entry, Journal, scope_of
 from imgctl.store.catalog.engine import Catalog, open_catalog

@@ -17,8 +17,8 @@ from imgctl.ops.work.capacity import Capacity
 from imgctl.ops.work.order import Batch, Ending, Job, Outcome, WorkOrder
 from imgctl.ops.work.task import SPOOL_FROM_BYTES, fetch, render_batch
 from imgctl.store.blobs.open import open_store
-from imgctl.store.catalog.claims import Renderable, claim
 from imgctl.store.catalog.engine import Catalog
+from imgctl.store.catalog.queries.claims import Renderable, claim
 from imgctl.store.catalog.schema import images
 from tests.store.catalog.rows import queued
 

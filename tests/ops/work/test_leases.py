@@ -4,11 +4,11 @@ from datetime import datetime
 from uuid import UUID
 
 from imgctl.ops.work.leases import Leases
-from imgctl.store.catalog.claims import Claim, claim
 from imgctl.store.catalog.engine import Catalog
 from imgctl.store.catalog.lease import Hold
-from imgctl.store.catalog.lookups import by_id
-from imgctl.store.catalog.results import GivenBack, give_back
+from imgctl.store.catalog.queries.claims import Claim, claim
+from imgctl.store.catalog.queries.lookups import by_id
+from imgctl.store.catalog.queries.results import GivenBack, give_back
 from tests.store.catalog.rows import queued
 
 

@@ -15,7 +15,7 @@ from imgctl.imaging.formats import Format
 from imgctl.imaging.render import render
 from imgctl.imaging.source import Source
 from imgctl.model import Recipe
-from imgctl.ops import ranges
+from imgctl.ops.common import ranges
 from imgctl.ops.work import task
 from imgctl.ops.work.task import fetch
 from imgctl.store.blobs.base import BlobStore

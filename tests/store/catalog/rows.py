@@ -9,10 +9,10 @@ from sqlalchemy import Connection, func, select, update
 
 from imgctl.keys import key_of, new_id
 from imgctl.model import Image, NewImage, Status
-from imgctl.store.catalog.claims import Claim
 from imgctl.store.catalog.engine import Catalog
-from imgctl.store.catalog.reservations import confirm, promise
-from imgctl.store.catalog.results import Finished
+from imgctl.store.catalog.queries.claims import Claim
+from imgctl.store.catalog.queries.reservations import confirm, promise
+from imgctl.store.catalog.queries.results import Finished
 from imgctl.store.catalog.schema import COLUMNS, images
 
 USER = UUID("7f0c6d5e-0000-4000-8000-000000000001")

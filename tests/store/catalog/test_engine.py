@@ -11,7 +11,7 @@ from sqlalchemy import URL, make_url, text
 
 from imgctl.errors import CatalogError, CatalogUnavailable, ConfigError, SchemaNotCurrent
 from imgctl.store.catalog.engine import Catalog, open_catalog, without_passwords
-from imgctl.store.catalog.reservations import promise
+from imgctl.store.catalog.queries.reservations import promise
 from tests.store.catalog.rows import counts, new_image, walk
 
 SECRET = "s3cr3t/word"

@@ -7,12 +7,12 @@ from hypothesis import strategies as st
 from sqlalchemy import Connection, delete
 
 from imgctl.model import Status
-from imgctl.store.catalog.claims import claim
 from imgctl.store.catalog.engine import Catalog
 from imgctl.store.catalog.lease import Hold, renew
-from imgctl.store.catalog.lookups import by_id
-from imgctl.store.catalog.reservations import confirm, promise
-from imgctl.store.catalog.results import FailedImage, Finished, GivenBack, fail, finish, give_back
+from imgctl.store.catalog.queries.claims import claim
+from imgctl.store.catalog.queries.lookups import by_id
+from imgctl.store.catalog.queries.reservations import confirm, promise
+from imgctl.store.catalog.queries.results import FailedImage, Finished, GivenBack, fail, finish, give_back
 from imgctl.store.catalog.schema import images
 from tests.soak import rounds
 from tests.store.catalog.rows import new_image

@@ -7,10 +7,10 @@ from contextlib import ExitStack, closing
 import pytest
 from sqlalchemy import text
 
-from imgctl.store.catalog.claims import claim
 from imgctl.store.catalog.engine import Catalog, open_catalog
 from imgctl.store.catalog.listen import has_pooler
-from imgctl.store.catalog.results import finish
+from imgctl.store.catalog.queries.claims import claim
+from imgctl.store.catalog.queries.results import finish
 from imgctl.store.catalog.upgrade import HEAD, found, upgrade
 from tests.store.catalog.rows import finished, queued
 

@@ -9,8 +9,8 @@ from sqlalchemy import delete, insert
 
 from imgctl.keys import key_of, new_id, time_of
 from imgctl.model import Image, Status
-from imgctl.store.catalog.backfill import FACT_COLUMNS, Fact, Metadata, incomplete, write_metadata
 from imgctl.store.catalog.engine import Catalog
+from imgctl.store.catalog.queries.backfill import FACT_COLUMNS, Fact, Metadata, incomplete, write_metadata
 from imgctl.store.catalog.schema import images
 from tests.store.catalog.rows import NOON, USER, walk
 

@@ -7,9 +7,9 @@ from uuid import UUID
 import pytest
 
 from imgctl.model import Status
-from imgctl.store.catalog.claims import Claim, Position, claim
 from imgctl.store.catalog.engine import Catalog
-from imgctl.store.catalog.results import GivenBack, finish, give_back
+from imgctl.store.catalog.queries.claims import Claim, Position, claim
+from imgctl.store.catalog.queries.results import GivenBack, finish, give_back
 from tests.store.catalog.rows import counts, finished, queued
 
 

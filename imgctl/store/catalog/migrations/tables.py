@@ -3,9 +3,9 @@
 from sqlalchemy import Index, MetaData, text
 
 from imgctl.model import Status
-from imgctl.store.catalog.fingerprints import fingerprints
-from imgctl.store.catalog.holds import holds
-from imgctl.store.catalog.operations import operations
+from imgctl.store.catalog.queries.fingerprints import fingerprints
+from imgctl.store.catalog.queries.holds import holds
+from imgctl.store.catalog.queries.operations import operations
 from imgctl.store.catalog.schema import POSTGRES, SQLITE, erased, images, metadata
 
 TABLES = (images, erased, holds, operations, fingerprints)

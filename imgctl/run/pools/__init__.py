@@ -1,0 +1,1 @@
+"""Child processes and clusters that run tasks."""
