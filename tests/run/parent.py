@@ -36,10 +36,11 @@ def stubborn() -> None:
     with Stop() as stop:
         print("ready", flush=True)
         stop.requested.wait()
-        print("asked", flush=True)
         read, write = os.pipe()
         os.set_blocking(write, False)
+        # Before "asked": the next signal may follow at once.
         signal.set_wakeup_fd(write)
+        print("asked", flush=True)
         while numbers := os.read(read, 1):
             print(f"signal {numbers[0]}", flush=True)
 
