@@ -14,7 +14,7 @@ test: $(VENV)/ready $(VENV)/azurite/tried
 
 # The same tests with many more kills, mutations and examples.
 soak: $(VENV)/ready $(VENV)/azurite/tried
-	IMGCTL_SOAK=1 $(BIN)/pytest
+	IMGCTL_SOAK=1 $(BIN)/pytest -o faulthandler_timeout=7200
 
 check: $(VENV)/ready
 	$(BIN)/ruff format --check $(SOURCES)
