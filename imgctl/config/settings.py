@@ -42,7 +42,7 @@ class UploadSettings:
     )
     processes: int = setting(
         0,
-        "1: one process; 2: the catalog has its own, for more small photos a second; 0: 2 unless there is one core",
+        "1: one process; 2: the catalog has its own; 0: 2 for 4,096 files or more in directories, on two cores or more",
         least=0,
         most=2,
     )

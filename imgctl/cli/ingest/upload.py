@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Mapping
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,8 +9,6 @@ from imgctl.cli.common.base import Running, Session, running, subcommand
 from imgctl.cli.common.options import flag, option, order_of
 from imgctl.cli.ingest.selection import SelectionOptions, lists
 from imgctl.errors import ExitCode
-from imgctl.ops.common.parts import opening
-from imgctl.ops.common.transactions import Transactions
 from imgctl.ops.ingest.outcome import Fate, FileOutcome, FileTally, Reason, Reports, record
 from imgctl.ops.upload.order import Selection, UploadedAt, UploadOrder
 from imgctl.store.blobs.traits import Kept
@@ -80,12 +77,6 @@ def command(session: Session, args: Args) -> ExitCode:
     images are listed and skipped. A picture, camera raw or film of an unsupported format fails, and the exit code is 3,
     unless --leave-out names its format. `imgctl work` builds the variants.
     """
-    # First, because nothing takes longer at the start, and it takes none of this process's time.
-    with closing(opening(session.settings, create=not args.dry_run)) as catalog:
-        return _upload(session, args, catalog)
-
-
-def _upload(session: Session, args: Args, catalog: Transactions) -> ExitCode:
     from imgctl.ops.upload.start import journal_file, uploading
     from imgctl.store.blobs.open import open_store
 
@@ -101,14 +92,7 @@ def _upload(session: Session, args: Args, catalog: Transactions) -> ExitCode:
         try:
             with (
                 uploading(
-                    settings,
-                    selection,
-                    order,
-                    store=store,
-                    journal=journal,
-                    stop=run.stop,
-                    report=run.say,
-                    catalog=catalog,
+                    settings, selection, order, store=store, journal=journal, stop=run.stop, report=run.say
                 ) as outcomes,
                 Reports(args.report, args.failed_out, inputs=lists(selection)) as reports,
             ):

@@ -76,10 +76,10 @@ def open_or_create(url: str) -> "Catalog":
     return open_current(url, create=True)
 
 
-def opening(settings: Settings, *, create: bool) -> Transactions:
-    """Begin to open the catalog for an upload: in a child process, unless there is one core or [upload] processes is 1."""
+def opening(settings: Settings, *, create: bool, many: bool) -> Transactions:
+    """Begin to open the catalog for an upload: in a child process if [upload] processes is 2, or 0 with `many` files."""
     opener = open_or_create if create else open_current
-    if (settings.upload.processes or min(cores(), 2)) == 2:
+    if (settings.upload.processes or (2 if many and cores() > 1 else 1)) == 2:
         try:
             return OutOfProcess(opener, settings.catalog.url)
         except OSError as error:

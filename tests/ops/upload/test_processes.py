@@ -1,0 +1,72 @@
+"""How many processes an upload uses by default."""
+
+from pathlib import Path
+from threading import Event
+from uuid import UUID
+
+import pytest
+
+from imgctl.config.places import CatalogSettings, StoreSettings
+from imgctl.config.settings import Settings, UploadSettings
+from imgctl.ops.ingest.outcome import Fate
+from imgctl.ops.upload.order import Selection, UploadOrder
+from imgctl.ops.upload.start import uploading
+from imgctl.store.blobs.open import open_store
+from tests.whole.conftest import photo
+
+MANY = 3
+
+
+@pytest.mark.parametrize(
+    ("files", "processes", "cores", "limit", "expected"),
+    [
+        (MANY, 0, 2, None, 1),
+        (MANY - 1, 0, 2, None, 0),
+        (MANY, 0, 1, None, 0),
+        (MANY, 0, 2, MANY - 1, 0),
+        (MANY, 1, 2, None, 0),
+        (MANY - 1, 2, 1, None, 1),
+    ],
+)
+def test_the_catalog_has_a_process_if_there_are_many_files(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    files: int,
+    processes: int,
+    cores: int,
+    limit: int | None,
+    expected: int,
+) -> None:
+    monkeypatch.setattr("imgctl.ops.upload.start.MANY_FILES", MANY)
+    monkeypatch.setattr("imgctl.ops.common.parts.cores", lambda: cores)
+    (photos := tmp_path / "photos").mkdir()
+    for number in range(files):
+        (photos / f"{number}.jpg").write_bytes(photo(number))
+    settings = Settings(
+        catalog=CatalogSettings(url=f"sqlite:///{tmp_path / 'catalog.db'}"),
+        store=StoreSettings(url=f"file://{tmp_path / 'store'}"),
+        upload=UploadSettings(processes=processes),
+    )
+    before = children()
+
+    with uploading(
+        settings,
+        Selection(paths=(str(photos),), user_id=UUID(int=1)),
+        UploadOrder(limit=limit),
+        store=open_store(settings.store),
+        journal=None,
+        stop=Event(),
+        report=pytest.fail,
+    ) as outcomes:
+        more = children() - before
+        fates = [one.fate for one in outcomes]
+
+    assert len(more) == expected
+    assert fates == [Fate.UPLOADED] * min(files, limit or files)
+    assert not children() & more
+
+
+def children() -> set[str]:
+    """The ids of this process's children that run."""
+    found = {one for task in Path("/proc/self/task").iterdir() for one in (task / "children").read_text().split()}
+    return {one for one in found if Path("/proc", one).exists()}
