@@ -41,9 +41,9 @@ class UploadSettings:
         512 * 2**20, "how many bytes of photos are held in memory at once", unit="bytes", least=2**20, most=LARGEST
     )
     processes: int = setting(
-        0,
-        "1: one process; 2: the catalog has its own; 0: 2 for 4,096 files or more in directories, on two cores or more",
-        least=0,
+        1,
+        "2: the catalog has a process of its own, for very many small photos",
+        least=1,
         most=2,
     )
     bwlimit: int = setting(0, "how many bytes are uploaded a second; 0: no limit", unit="bytes", least=0, most=LARGEST)

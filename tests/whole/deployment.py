@@ -103,8 +103,6 @@ class Deployment:
             "IMGCTL_WORK_SCHEDULER": "inline",
             "IMGCTL_WORK_JOBS": "1",
             "IMGCTL_WORK_LEASE": "1s",
-            # The catalog's process starts in the time of five commands: see `with_processes`.
-            "IMGCTL_UPLOAD_PROCESSES": "1",
             "HOME": str(self.directory),
             "TMPDIR": tempfile.gettempdir(),
             **{name: value for name, value in os.environ.items() if name.startswith("AWS_")},
@@ -130,7 +128,7 @@ class Deployment:
         return self.with_settings(WORK_SCHEDULER="")
 
     def with_processes(self, count: int) -> "Deployment":
-        """Return the same deployment, uploading with so many processes: 2 on users' machines."""
+        """Return the same deployment, uploading with so many processes."""
         return self.with_settings(UPLOAD_PROCESSES=str(count))
 
     def in_environment(self, **variables: str) -> "Deployment":

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from imgctl.config.settings import Settings
 from imgctl.ops.common.operations import begin_current
 from imgctl.ops.common.transactions import InProcess, OutOfProcess, Transactions
-from imgctl.run.limits import collect_from_here, cores, raise_open_files
+from imgctl.run.limits import collect_from_here, raise_open_files
 from imgctl.store.blobs.base import BlobStore
 
 if TYPE_CHECKING:
@@ -76,10 +76,10 @@ def open_or_create(url: str) -> "Catalog":
     return open_current(url, create=True)
 
 
-def opening(settings: Settings, *, create: bool, many: bool) -> Transactions:
-    """Begin to open the catalog for an upload: in a child process if [upload] processes is 2, or 0 with `many` files."""
+def opening(settings: Settings, *, create: bool) -> Transactions:
+    """Begin to open the catalog for an upload: in a child process if [upload] processes is 2."""
     opener = open_or_create if create else open_current
-    if (settings.upload.processes or (2 if many and cores() > 1 else 1)) == 2:
+    if settings.upload.processes == 2:
         try:
             return OutOfProcess(opener, settings.catalog.url)
         except OSError as error:

@@ -7,7 +7,6 @@ from concurrent.futures import Future
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import chain
 from pathlib import Path
 
 from imgctl.config.places import StoreSettings
@@ -38,8 +37,6 @@ log = logging.getLogger(__name__)
 
 NO_JOURNAL = "none"
 LOCAL_CHUNK = 256
-# A second process saves 25 µs a photo, and starts in 0.1 s.
-MANY_FILES = 4096
 
 
 @contextmanager
@@ -59,7 +56,6 @@ def uploading(
     """
     with closing(Sources(settings, follow_links=selection.follow_links)) as sources:
         files = chosen(replace(selection, leave_out=own_directories(settings.store)), sources)
-        first = _first(files, stop) if _may_be_many(selection, order) else []
         readers, chunk = sources.reading(readers=0, chunk=LOCAL_CHUNK)
         how = Taking(
             order=order,
@@ -68,26 +64,9 @@ def uploading(
             journal=journal,
             report=report,
             create=not order.dry_run,
-            many=len(first) == MANY_FILES,
         )
-        files = chain(first, files)
         with taking(settings, files, how, store=store, stop=stop) as outcomes:
             yield outcomes
-
-
-def _may_be_many(selection: Selection, order: UploadOrder) -> bool:
-    """Whether it is worth a look ahead: only a walk is cheap, and a list may come from a pipe that stays silent."""
-    is_walk = selection.files_from is None and selection.manifest is None and all(map(os.path.isdir, selection.paths))
-    return is_walk and (order.limit is None or order.limit >= MANY_FILES)
-
-
-def _first(files: Iterator[SourceFile | FileOutcome], stop: StopSignal) -> list[SourceFile | FileOutcome]:
-    found: list[SourceFile | FileOutcome] = []
-    for one in files:
-        found.append(one)
-        if len(found) == MANY_FILES or stop.is_set():
-            break
-    return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +74,6 @@ class Taking:
     """How files are ingested: readers (0: adaptive), files per chunk, the journal file, the callback for its errors.
 
     `catalog` is used instead of that in the settings, and left open; with `create` that one is made if it is missing.
-    `many`: the files are worth the start of a second process.
     """
 
     order: UploadOrder
@@ -105,7 +83,6 @@ class Taking:
     report: Callable[[str], None] = log.warning
     catalog: Transactions | None = None
     create: bool = False
-    many: bool = False
 
 
 @contextmanager
@@ -124,7 +101,7 @@ def taking(
         remembered = Journal(how.journal, report=how.report) if how.journal is not None else None
         if remembered is not None:
             stack.callback(remembered.close)
-        catalog = how.catalog or stack.enter_context(closing(opening(settings, create=how.create, many=how.many)))
+        catalog = how.catalog or stack.enter_context(closing(opening(settings, create=how.create)))
         opened: Future[Transactions] = Future()
         # If the catalog never opens, readers that wait for it end with CancelledError.
         stack.callback(opened.cancel)

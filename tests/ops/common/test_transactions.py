@@ -32,7 +32,7 @@ USER = UUID(int=7)
 def transactions(request: pytest.FixtureRequest, catalog: Catalog) -> Iterator[Transactions]:
     """Transactions on an empty catalog."""
     url = catalog.url.render_as_string(hide_password=False)
-    with closing(opening(settings(url, processes=request.param), create=True, many=False)) as opened:
+    with closing(opening(settings(url, processes=request.param), create=True)) as opened:
         opened.open()
         yield opened
 
@@ -103,9 +103,7 @@ def test_the_operation_is_recorded_from_open_to_end(catalog: Catalog) -> None:
     for processes in (1, 2):
         recording = Recording("upload", {"limit": 3}, user_id=USER, report=None)
         token = current.set(recording)
-        opened = opening(
-            settings(catalog.url.render_as_string(hide_password=False), processes=processes), create=True, many=False
-        )
+        opened = opening(settings(catalog.url.render_as_string(hide_password=False), processes=processes), create=True)
         try:
             opened.open()
             begin_current(opened)
@@ -124,7 +122,7 @@ def test_the_operation_is_recorded_from_open_to_end(catalog: Catalog) -> None:
 def test_a_child_that_dies_is_replaced_and_the_transaction_repeated(catalog: Catalog) -> None:
     image = row()
     with closing(
-        opening(settings(catalog.url.render_as_string(hide_password=False), processes=2), create=True, many=False)
+        opening(settings(catalog.url.render_as_string(hide_password=False), processes=2), create=True)
     ) as opened:
         opened.open()
         first = opened.read(process_id)
@@ -143,7 +141,7 @@ def test_a_child_that_dies_is_replaced_and_the_transaction_repeated(catalog: Cat
 def test_a_catalog_that_cannot_be_opened_is_reported_when_it_is_awaited(tmp_path: Path, processes: int) -> None:
     (file := tmp_path / "catalog.db").write_bytes(b"this is no database" * 100)
 
-    catalog = opening(settings(f"sqlite:///{file}", processes=processes), create=True, many=False)
+    catalog = opening(settings(f"sqlite:///{file}", processes=processes), create=True)
     with closing(catalog), pytest.raises(CatalogError, match="not a database") as raised:
         catalog.open()
 
@@ -153,7 +151,7 @@ def test_a_catalog_that_cannot_be_opened_is_reported_when_it_is_awaited(tmp_path
 def test_the_last_close_leaves_no_journal_of_sqlite(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'catalog.db'}"
     for processes in (1, 2):
-        with closing(opening(settings(url, processes=processes), create=True, many=False)) as opened:
+        with closing(opening(settings(url, processes=processes), create=True)) as opened:
             opened.open()
             opened.write(promise, [row(processes)])
 

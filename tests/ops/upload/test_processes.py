@@ -1,4 +1,4 @@
-"""How many processes an upload uses by default."""
+"""How many processes an upload uses."""
 
 from pathlib import Path
 from threading import Event
@@ -14,33 +14,13 @@ from imgctl.ops.upload.start import uploading
 from imgctl.store.blobs.open import open_store
 from tests.whole.conftest import photo
 
-MANY = 3
+FILES = 3
 
 
-@pytest.mark.parametrize(
-    ("files", "processes", "cores", "limit", "expected"),
-    [
-        (MANY, 0, 2, None, 1),
-        (MANY - 1, 0, 2, None, 0),
-        (MANY, 0, 1, None, 0),
-        (MANY, 0, 2, MANY - 1, 0),
-        (MANY, 1, 2, None, 0),
-        (MANY - 1, 2, 1, None, 1),
-    ],
-)
-def test_the_catalog_has_a_process_if_there_are_many_files(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    files: int,
-    processes: int,
-    cores: int,
-    limit: int | None,
-    expected: int,
-) -> None:
-    monkeypatch.setattr("imgctl.ops.upload.start.MANY_FILES", MANY)
-    monkeypatch.setattr("imgctl.ops.common.parts.cores", lambda: cores)
+@pytest.mark.parametrize(("processes", "expected"), [(1, 0), (2, 1)])
+def test_the_catalog_has_a_process_of_its_own_if_asked_for(tmp_path: Path, processes: int, expected: int) -> None:
     (photos := tmp_path / "photos").mkdir()
-    for number in range(files):
+    for number in range(FILES):
         (photos / f"{number}.jpg").write_bytes(photo(number))
     settings = Settings(
         catalog=CatalogSettings(url=f"sqlite:///{tmp_path / 'catalog.db'}"),
@@ -52,7 +32,7 @@ def test_the_catalog_has_a_process_if_there_are_many_files(
     with uploading(
         settings,
         Selection(paths=(str(photos),), user_id=UUID(int=1)),
-        UploadOrder(limit=limit),
+        UploadOrder(),
         store=open_store(settings.store),
         journal=None,
         stop=Event(),
@@ -62,7 +42,7 @@ def test_the_catalog_has_a_process_if_there_are_many_files(
         fates = [one.fate for one in outcomes]
 
     assert len(more) == expected
-    assert fates == [Fate.UPLOADED] * min(files, limit or files)
+    assert fates == [Fate.UPLOADED] * FILES
     assert not children() & more
 
 
