@@ -8,7 +8,8 @@ from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
 from imgctl.errors import CatalogError
-from imgctl.store.catalog.engine import DAMAGED_HINT, READ_ONLY_HINT, Catalog, unwritable
+from imgctl.store.catalog.engine import Catalog
+from imgctl.store.catalog.explain import DAMAGED_HINT, READ_ONLY_HINT, unwritable
 from imgctl.store.catalog.schema import SQLITE
 
 if TYPE_CHECKING:

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Connection, func, select, text
 
 from imgctl.errors import ConfigError, SchemaNotCurrent
-from imgctl.store.catalog.engine import NO_CATALOG_HINT, NO_SCHEMA_HINT, Catalog, dialect_of
+from imgctl.store.catalog.engine import Catalog, dialect_of
+from imgctl.store.catalog.explain import NO_CATALOG_HINT, NO_SCHEMA_HINT
 from imgctl.store.catalog.schema import POSTGRES, SQLITE
 
 if TYPE_CHECKING:

@@ -10,7 +10,8 @@ import pytest
 from sqlalchemy import URL, make_url, text
 
 from imgctl.errors import CatalogError, CatalogUnavailable, ConfigError, SchemaNotCurrent
-from imgctl.store.catalog.engine import Catalog, open_catalog, without_passwords
+from imgctl.store.catalog.engine import Catalog, open_catalog
+from imgctl.store.catalog.explain import without_passwords
 from imgctl.store.catalog.queries.reservations import promise
 from tests.store.catalog.rows import counts, new_image, walk
 
