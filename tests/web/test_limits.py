@@ -141,6 +141,7 @@ def test_a_response_that_is_read_too_slowly_is_given_up(monkeypatch: pytest.Monk
         client.send(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
         sender, _ = listener.accept()
 
+        # TimeoutError if it is not given up.
         asyncio.run(asyncio.wait_for(_answer_until_given_up(client, sender, reads=reads), 30))
 
 

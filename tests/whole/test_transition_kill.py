@@ -59,12 +59,7 @@ def test_a_killed_transition_in_a_bucket_is_finished_by_the_next(
     place.mkdir()
     store = moto_s3.settings(moto_s3.new_bucket())
     deployment = Deployment(directory=place, catalog_url=postgres_url, store=store)
-    rng = random.Random(f"transition {half}")
-    for number in range(KILLS // 2 + half):
-        stock(deployment, ROUND, first=number * ROUND, size=64)
-        kill_at_a_request(deployment, COMMAND, REQUESTS, rng)
-
-        assert_unreadable_only_where_said(deployment)
+    _kill_rounds(deployment, COMMAND, REQUESTS, random.Random(f"transition {half}"), rounds=KILLS // 2 + half)
 
     again = deployment.run(*COMMAND)
 
@@ -83,11 +78,7 @@ def test_a_killed_transition_leaves_no_old_version_for_ever(
     client.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
     deployment = Deployment(directory=place, catalog_url=postgres_url, store=store)
     rng = random.Random(f"versions {half}")
-    for number in range(KILLS // 2 + half):
-        stock(deployment, ROUND, first=number * ROUND, size=64)
-        kill_at_a_request(deployment, DELETING, REQUESTS_WITH_VERSIONS, rng)
-
-        assert_unreadable_only_where_said(deployment)
+    _kill_rounds(deployment, DELETING, REQUESTS_WITH_VERSIONS, rng, rounds=KILLS // 2 + half)
 
     again = deployment.run(*DELETING)
 
@@ -115,6 +106,15 @@ def test_a_killed_transition_of_a_directory_is_finished_by_the_next(embedded: De
 
     assert again.code == 0, again.err
     assert_moved(embedded)
+
+
+def _kill_rounds(deployment: Deployment, command: list[str], requests: int, rng: random.Random, *, rounds: int) -> None:
+    """Kill a transition of new images at a random request, again and again."""
+    for number in range(rounds):
+        stock(deployment, ROUND, first=number * ROUND, size=64)
+        kill_at_a_request(deployment, command, requests, rng)
+
+        assert_unreadable_only_where_said(deployment)
 
 
 def _is_past(instant: float) -> bool:

@@ -12,16 +12,15 @@ from typing import TYPE_CHECKING, Concatenate, ParamSpec, Protocol, TypeAlias, T
 from imgctl.errors import CatalogUnavailable, ImgctlError
 from imgctl.run.limits import collect_from_here
 
-if TYPE_CHECKING:
-    from sqlalchemy import Connection
-
-    from imgctl.store.catalog.engine import Catalog
-
 P = ParamSpec("P")
 T = TypeVar("T")
 R = TypeVar("R")
 
 if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from imgctl.store.catalog.engine import Catalog
+
     Statements: TypeAlias = Callable[Concatenate[Connection, P], R]
     How: TypeAlias = tuple[Callable[[str], Catalog], str]
     Call: TypeAlias = tuple[How, Callable[..., R], tuple[object, ...], dict[str, object]]

@@ -58,12 +58,7 @@ def uploading(
         files = chosen(replace(selection, leave_out=own_directories(settings.store)), sources)
         readers, chunk = sources.reading(readers=0, chunk=LOCAL_CHUNK)
         how = Taking(
-            order=order,
-            readers=readers,
-            chunk=chunk,
-            journal=journal,
-            report=report,
-            create=not order.dry_run,
+            order=order, readers=readers, chunk=chunk, journal=journal, report=report, create=not order.dry_run
         )
         with taking(settings, files, how, store=store, stop=stop) as outcomes:
             yield outcomes

@@ -21,6 +21,7 @@ from typing import TypeVar
 from imgctl.config.places import StoreSettings
 from imgctl.config.service import LogSettings
 from imgctl.errors import (
+    NO_FILES_LEFT_HINT,
     BlobArchived,
     BlobMissing,
     DecoderMissing,
@@ -249,7 +250,7 @@ def _failed(job: Job, error: Exception, started: float, stages: list[Stage]) -> 
 
 def _no_files(error: Exception) -> WorkerError:
     message = f"no file descriptors are left on {socket.gethostname()} ({error})"
-    return WorkerError(message, hint="raise `ulimit -n`, or lower [work] jobs")
+    return WorkerError(message, hint=f"{NO_FILES_LEFT_HINT}; or lower [work] jobs")
 
 
 def _ending(job: Job, error: Exception) -> Ending:
