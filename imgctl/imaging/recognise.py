@@ -42,7 +42,8 @@ _SGI = rb"\x01\xda[\0\x01][\x01\x02]\0[\x01-\x03]"
 _TGA_END = b"TRUEVISION-XFILE.\0"
 _TGA_PLAIN, _TGA_MAPPED, _TGA_BITS = (1, 2, 3), (1, 9), (8, 15, 16, 24, 32)
 _TGA_TYPES = (*_TGA_PLAIN, 9, 10, 11)
-_SVG = rb"(?s)\s*(?:<\?xml[^>]*>\s*|<!--.*?-->\s*|<!DOCTYPE\s+svg[^>]*(?:\[.*?\])?\s*>\s*)*<(?:svg:)?svg[\s>]"
+# Atomic: a comment ends at its first end, lest a row of them is divided in every possible way.
+_SVG = rb"(?s)\s*(?:(?><\?xml[^>]*>|<!--.*?-->|<!DOCTYPE\s+svg[^>\[]*(?:\[.*?\]\s*)?>)\s*)*<(?:svg:)?svg[\s>]"
 _EPS = rb"%!PS-Adobe-\d\.\d EPSF"
 _BY_PATTERN = (
     (_PNM, Format.PNM),

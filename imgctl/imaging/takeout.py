@@ -15,6 +15,8 @@ LONGEST = 2**20
 _LONGEST_STEM = 46
 _LONGEST_PHOTO = 51
 _SHORTEST_CUT = 8
+# That of a file; an archive may hold longer ones.
+_LONGEST_NAME = 255
 _SUFFIX = ".supplemental-metadata"
 # Not only at 46 units: other tools that unpack exports cut at other places: `.suppl`, `.s`, `.`.
 _SUPPLEMENT = r"(?is)(.+)\.([a-z-]*)(\(\d{1,5}\))?"
@@ -63,7 +65,8 @@ def cut_names(photo: str) -> list[str]:
     stem, dot, extension = photo.rpartition(".")
     bare, number = _numbered(stem) if stem else (photo, "")
     whole = f"{bare}{dot}{extension}"
-    return [f"{whole[:length]}{number}.json" for length in range(len(whole) - 1, _SHORTEST_CUT - 1, -1)]
+    longest = min(len(whole) - 1, _LONGEST_NAME)
+    return [f"{whole[:length]}{number}.json" for length in range(longest, _SHORTEST_CUT - 1, -1)]
 
 
 def without_supplement(name: str) -> str:

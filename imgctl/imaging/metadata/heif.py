@@ -149,14 +149,18 @@ def _bytes(source: Source, block: Source, meta: _Meta, item: int | None) -> byte
     if item is None or item not in meta.extents:
         return b""
     method, extents = meta.extents[item]
-    if sum(length for _, length in extents) > MOST_BLOCK:
+    if method not in (_IN_FILE, _IN_META):
         return b""
-    if method == _IN_META:
-        start, end = meta.data
-        return b"".join(block.read(start + at, min(length or end - start, end - start - at)) for at, length in extents)
-    if method != _IN_FILE:
-        return b""
-    return b"".join(source.read(at, length or min(source.size - at, MOST_BLOCK)) for at, length in extents)
+    within, (start, end) = (block, meta.data) if method == _IN_META else (source, (0, source.size))
+    pieces, left = [], MOST_BLOCK
+    for at, length in extents:
+        # Without a length it is the rest.
+        size = max(0, min(length or MOST_BLOCK, end - start - at))
+        left -= size
+        if left < 0:
+            return b""
+        pieces.append(within.read(start + at, size))
+    return b"".join(pieces)
 
 
 def _tables(block: Source) -> _Meta:
@@ -234,7 +238,11 @@ def _places(box: _Fields, meta: _Meta) -> None:
         box.take(2)
         start = box.take(base)
         extents: list[Extent] = []
-        for _ in box.repeated(box.take(2)):
+        count = box.take(2)
+        if count > 1 and not index + offset + length:
+            # Extents that occupy no bytes could be any number.
+            raise ValueError(count)
+        for _ in box.repeated(count):
             box.take(index)
             extents.append((start + box.take(offset), box.take(length)))
         meta.extents[item] = method, extents

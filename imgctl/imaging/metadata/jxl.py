@@ -14,31 +14,35 @@ def read_jxl(source: Source) -> Contents:
     """A codestream, or the boxes around it; `Exif` has the offset of its TIFF header before it."""
     if source.read(0, 2) == _BARE:
         return Contents(size=_size(source.read(0, _HEAD_BYTES)), turned=True)
-    head, exif, xmp = b"", b"", b""
+    head, blocks = b"", dict[bytes, bytes]()
     for name, start, end in boxes(source):
-        kind, block = _unpacked(source, name, start, end)
-        if kind in (b"jxlc", b"jxlp") and not head:
-            head = source.read(start + (4 if kind == b"jxlp" else 0), _HEAD_BYTES)
-        elif kind == b"Exif":
-            exif = exif or block[4 + int.from_bytes(block[:4]) :]
-        elif kind == b"xml ":
-            xmp = xmp or block
-    return Contents(size=_size(head), turned=True, exif=in_memory(exif), xmp=xmp)
+        if name in (b"jxlc", b"jxlp") and not head:
+            head = source.read(start + (4 if name == b"jxlp" else 0), _HEAD_BYTES)
+            continue
+        # A `brob` box holds another box, compressed by Brotli.
+        kind = source.read(start, 4) if name == b"brob" else name
+        # Unpacked only once for each kind: a file may hold thousands of boxes that unpack to mebibytes.
+        if kind in (b"Exif", b"xml ") and kind not in blocks:
+            content = source.block(start, end)
+            blocks[kind] = _unpacked(content[4:]) if name == b"brob" else content
+    exif = blocks.get(b"Exif", b"")
+    return Contents(
+        size=_size(head),
+        turned=True,
+        exif=in_memory(exif[4 + int.from_bytes(exif[:4]) :]),
+        xmp=blocks.get(b"xml ", b""),
+    )
 
 
-def _unpacked(source: Source, kind: bytes, start: int, end: int) -> tuple[bytes, bytes]:
-    """Return a box's kind, and its content if it is metadata; a `brob` box holds another box, compressed by Brotli."""
-    content = source.block(start, end) if kind in (b"Exif", b"xml ", b"brob") else b""
-    if kind != b"brob" or content[:4] not in (b"Exif", b"xml "):
-        return kind, content
+def _unpacked(data: bytes) -> bytes:
     import brotli
 
     unpacking = brotli.Decompressor()
     try:
-        block = unpacking.process(content[4:], output_buffer_limit=MOST_BLOCK)
+        block = unpacking.process(data, output_buffer_limit=MOST_BLOCK)
     except brotli.error:
-        return kind, b""
-    return content[:4], block if unpacking.is_finished() else b""
+        return b""
+    return block if unpacking.is_finished() else b""
 
 
 class _Bits:

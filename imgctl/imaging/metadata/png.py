@@ -13,11 +13,14 @@ _PIXELS = b"IDAT"
 _XMP = "XML:com.adobe.xmp"
 _PROFILE = "Raw profile type "
 _SHORT = ("Description", "Creation Time")
+_NAMES = frozenset((_XMP, *_SHORT, *(f"{_PROFILE}{name}" for name in ("exif", "APP1", "xmp", "iptc"))))
 # With pixels in chunks of 8 KiB, as libpng writes them, these are 8 GiB.
 _MOST_CHUNKS = 2**20
 # In a store, chunks after the pixels are searched in the last mebibyte: walking from one pixel chunk to the next would
 # read all of them.
 _TAIL = 2**20
+# Names that are not those of chunks may occur in the tail, each followed by as many bytes as its length says.
+_MOST_CHECKED = 8 * _TAIL
 
 
 def read_png(source: Source) -> Contents:
@@ -26,8 +29,10 @@ def read_png(source: Source) -> Contents:
     texts: dict[str, bytes] = {}
     for kind, data in _chunks(source):
         if kind in _TEXTS:
-            name, text = _text(kind, data)
-            texts.setdefault(name, text)
+            name = data.partition(b"\0")[0].decode("latin-1")
+            # Unpacked only once for each name: a file may hold thousands of texts that unpack to mebibytes.
+            if name in _NAMES and name not in texts:
+                texts[name] = _text(kind, data)
         else:
             blocks.setdefault(kind, data)
     head = blocks.get(b"IHDR", b"")
@@ -60,22 +65,27 @@ def _chunks(source: Source) -> Iterator[tuple[bytes, bytes]]:
 
 def _behind(tail: bytes) -> Iterator[tuple[bytes, bytes]]:
     """Yield the chunks in the last part of a file, found by name and verified by checksum."""
+    left = _MOST_CHECKED
     for kind in (b"eXIf", *_TEXTS):
         at = tail.find(kind, 4)
         while at >= 4:
             end = at + 4 + int.from_bytes(tail[at - 4 : at])
-            if end + 4 <= len(tail) and zlib.crc32(tail[at:end]) == int.from_bytes(tail[end : end + 4]):
-                yield kind, tail[at + 4 : end]
+            if end + 4 <= len(tail):
+                left -= end - at
+                if left < 0:
+                    return
+                if zlib.crc32(tail[at:end]) == int.from_bytes(tail[end : end + 4]):
+                    yield kind, tail[at + 4 : end]
             at = tail.find(kind, at + 4)
 
 
-def _text(kind: bytes, data: bytes) -> tuple[str, bytes]:
-    name, _, rest = data.partition(b"\0")
+def _text(kind: bytes, data: bytes) -> bytes:
+    rest = data.partition(b"\0")[2]
     if kind == b"iTXt":
         packed, rest = rest[:1] == b"\1", rest[2:].partition(b"\0")[2].partition(b"\0")[2]
     else:
         packed, rest = kind == b"zTXt", rest[1:] if kind == b"zTXt" else rest
-    return name.decode("latin-1"), _unpacked(rest) if packed else rest
+    return _unpacked(rest) if packed else rest
 
 
 def _unpacked(data: bytes) -> bytes:

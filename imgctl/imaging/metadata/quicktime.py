@@ -45,7 +45,7 @@ def read_quicktime(source: Source) -> Contents:
             elif name == b"meta":
                 texts |= _metadata(source, at, after)
             elif name == b"udta":
-                texts = {**_user_data(source, at, after), **texts}
+                _add(texts, _user_data(source, at, after))
                 packet = next((one for one in boxes(source, at, after) if one[0] == b"XMP_"), None)
                 xmp = xmp or (source.block(*packet[1:]) if packet else b"")
     caption = next(filter(None, map(texts.get, _CAPTIONS)), "")
@@ -140,11 +140,17 @@ def _user_data(source: Source, start: int, end: int) -> Mapping[str, str]:
     texts: dict[str, str] = {}
     for kind, at, after in boxes(source, start, end):
         if kind == b"meta":
-            texts = {**_metadata(source, at, after), **texts}
+            _add(texts, _metadata(source, at, after))
         elif kind[:1] == b"\xa9":
             length = int.from_bytes(source.read(at, 2))
             texts.setdefault(kind.decode("latin-1"), _text(source, at + 4, min(at + 4 + length, after)))
     return texts
+
+
+def _add(texts: dict[str, str], more: Mapping[str, str]) -> None:
+    """Add the texts of other names; a copy for each box would take quadratic time."""
+    for name, text in more.items():
+        texts.setdefault(name, text)
 
 
 def _text(source: Source, start: int, end: int) -> str:

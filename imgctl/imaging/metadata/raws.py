@@ -103,22 +103,27 @@ def _x3f(source: Source) -> Contents:
     """The JPEG's metadata, and TIME of the properties: seconds of the camera's local time."""
     listed = _little(source.read(source.size - 4, 4))
     count = min(_little(source.read(listed + 8, 4)), _MOST_LISTED)
-    contents, taken_at = Contents(), None
+    contents, taken_at, left = Contents(), None, source.size
     for offset, size, name in _rows("<3I", source.read(listed + 12, 12 * count)):
+        # Sections that overlap could all be of the whole file.
+        left -= size
+        if left < 0:
+            break
         if name == _X3F_NAMED:
-            seconds = _properties(source.block(offset, offset + size)).get("TIME", "")
+            seconds = _property(source.block(offset, offset + size), "TIME")
             taken_at = _since_1970(int(seconds)) if seconds.isdecimal() and len(seconds) <= _MOST_DIGITS else None
         elif struct.unpack("<II", source.read(offset + 8, 8).ljust(8, b"\0")) == _X3F_JPEG and not contents.exif.size:
             contents = read_jpeg(_part(source, offset + _X3F_HEAD, size - _X3F_HEAD))
     return replace(contents, taken_at=taken_at)
 
 
-def _properties(section: bytes) -> dict[str, str]:
-    """Names and values: pairs of places in a text of UTF-16, each ended by a NUL."""
+def _property(section: bytes, wanted: str) -> str:
+    """Return a short value by its name: both have places in a text of UTF-16, and end with a NUL; empty if missing."""
     count = min(_little(section[8:12]), _MOST_LISTED)
     text = section[_X3F_NAMES + 8 * count :].decode("utf-16-le", "replace")
     pairs = _rows("<II", section[_X3F_NAMES : _X3F_NAMES + 8 * count])
-    return {text[name:].partition("\0")[0]: text[value:].partition("\0")[0] for name, value in pairs}
+    found = next((value for name, value in pairs if text.startswith(f"{wanted}\0", name)), len(text))
+    return text[found : found + _MOST_DIGITS + 1].partition("\0")[0]
 
 
 def _rows(layout: str, data: bytes) -> Iterator[tuple[int, ...]]:
