@@ -3,6 +3,7 @@
 import bz2
 import gzip
 import lzma
+import re
 import tarfile
 import zlib
 from collections.abc import Iterator
@@ -13,11 +14,21 @@ from typing import IO, Literal, Self, cast
 from imgctl.ops.ingest.outcome import Fate, Reason
 from imgctl.ops.sources.members import COPY_AGAIN, PIECE, Damaged, Member, Odd, message_of, stamp_of
 from imgctl.regular import regular
+from imgctl.units import count_of
 
 _BROKEN = (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, ValueError)
 
 # Times that the journal can store.
 _MOST_NS = 2**63 - 1
+
+# The headers of one member: long names, PAX records, the map of a sparse file. tarfile reads them at once, and a
+# compressed archive of one MiB may claim a GiB of them.
+_LONGEST_HEADERS = 2**20
+_MOST_GLOBAL = 64
+# Far more than any file; no file system seeks beyond 2^63.
+_MOST_SIZE = 2**43
+# tarfile searches PAX records in a time quadratic in the digits (CVE-2024-6232).
+_DIGITS = re.compile(rb"\d{257}")
 
 # Subclasses of tarfile.HeaderError; tarfile takes all but the first for a regular end of the archive.
 _END = "EOFHeaderError"
@@ -25,17 +36,52 @@ _ENDS = {"EmptyHeaderError": "there is no mark of its end", "TruncatedHeaderErro
 
 
 class _Strict(tarfile.TarInfo):
-    """Raises an error for a damaged header or a missing end-of-archive mark, which tarfile takes for the end."""
+    """Raises an error for a damaged header or a missing end-of-archive mark, which tarfile takes for the end.
+
+    Also for headers that are no real archive's: of any length or depth, or with a size that leads backwards.
+    """
 
     @classmethod
     def fromtarfile(cls, tar: tarfile.TarFile) -> Self:
+        file = tar.fileobj
+        if not isinstance(file, _Headers):
+            tar.fileobj = _Headers(file)  # type: ignore[assignment,arg-type]
         try:
-            return super().fromtarfile(tar)
+            found = super().fromtarfile(tar)
         except tarfile.HeaderError as error:
             kind = type(error).__name__
             if kind == _END:
                 raise
             raise tarfile.ReadError(_ENDS.get(kind, f"not a header: {error}")) from None
+        except RecursionError:
+            raise tarfile.ReadError("too many headers in a row") from None
+        except (LookupError, ArithmeticError, TypeError) as error:
+            raise tarfile.ReadError(f"not a header: {error}") from None
+        finally:
+            tar.fileobj = file
+        if not 0 <= found.size <= _MOST_SIZE:
+            raise tarfile.ReadError(f"not a header: a size of {count_of(found.size, 'byte')}")
+        if len(tar.pax_headers) > _MOST_GLOBAL:
+            raise tarfile.ReadError("too many global headers")
+        return found
+
+
+class _Headers:
+    """The archive while the headers of one member are read: ReadError if they are too long."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._left = _LONGEST_HEADERS
+        self.seek, self.tell = file.seek, file.tell
+
+    def read(self, size: int) -> bytes:
+        self._left -= size
+        if size < 0 or self._left < 0:
+            raise tarfile.ReadError(f"headers of more than {count_of(_LONGEST_HEADERS, 'byte')}")
+        data = self._file.read(size)
+        if _DIGITS.search(data):
+            raise tarfile.ReadError("not a header: too many digits in a row")
+        return data
 
 
 class TarPart:

@@ -1,5 +1,6 @@
 """ZIP archives: members are listed from the central directory and read in place."""
 
+import lzma
 import os
 import stat
 import struct
@@ -33,6 +34,7 @@ _UNIX, _DOS = 3, 0
 _ENCRYPTED, _UTF8 = 0x1, 0x800
 # Positions of the sizes and the offset in a record; all ones mean that the value is in an extra field.
 _LARGE = (20, 24, 42)
+_MOST_SIZE = 2**62
 _REFUSED = (BadZipFile, NotImplementedError, ValueError, struct.error)
 # Info-ZIP's extended timestamp: its modification time is UTC, while the ZIP's own field has no time zone.
 _TIMES = 0x5455
@@ -68,7 +70,10 @@ class ZipPart:
                         yield piece
             except NotImplementedError:
                 raise Damaged(f"unsupported compression method {member.method}: extract it") from None
-            except (BadZipFile, EOFError, zlib.error, ValueError, struct.error) as error:
+            except (BadZipFile, EOFError, zlib.error, lzma.LZMAError, ValueError, struct.error, OSError) as error:
+                # For damage bz2 raises an OSError without errno.
+                if isinstance(error, OSError) and error.errno is not None:
+                    raise
                 raise Damaged(f"damaged in its archive ({message_of(error)}): {COPY_AGAIN}") from None
 
 
@@ -76,7 +81,7 @@ def _listed(file: BinaryIO) -> Iterator[Member]:
     """Yield the members of the central directory, a slice at a time: zipfile holds all of it, 0.6 KB per member."""
     start, left, shift, members = _directory(file)
     file.seek(start)
-    records, total = b"", 0
+    records, total, room = b"", 0, start
     while left:
         if not (piece := file.read(min(_SLICE, left))):
             raise BadZipFile("truncated central directory")
@@ -85,28 +90,36 @@ def _listed(file: BinaryIO) -> Iterator[Member]:
         count, size = _whole(records)
         if not left and size < len(records):
             raise BadZipFile("truncated central directory")
-        yield from _members(records[:size], count, shift)
+        for member in _members(records[:size], count, range(shift, start)):
+            # Members that share their bytes could unpack to any size.
+            room -= _LOCAL.size + member.packed
+            if room < 0:
+                raise BadZipFile("its members overlap")
+            yield member
         records, total = records[size:], total + count
     # The counter of programs without ZIP64 wraps around after 65,535.
     if (total - members) % 2**16:
         raise BadZipFile(f"its directory lists {total} members, its end counts {members}")
 
 
-def _members(records: bytes, count: int, shift: int) -> Iterator[Member]:
-    """Yield the members of some whole records; a record that zipfile rejects becomes one odd member."""
+def _members(records: bytes, count: int, span: range) -> Iterator[Member]:
+    """Yield the members of some whole records; a record that zipfile rejects becomes one odd member.
+
+    Offsets count from the beginning of `span`, and lie before its end.
+    """
     try:
         infos = _infos(records, count)
     except _REFUSED as error:
         if count == 1:
-            yield _refused(records, shift, error)
+            yield _refused(records, span, error)
             return
     else:
-        yield from (_member(info, shift) for info in infos)
+        yield from (_member(info, span) for info in infos)
         return
     while records:
         _, *lengths = _RECORD.unpack_from(records)
         size = _RECORD.size + sum(lengths)
-        yield from _members(records[:size], 1, shift)
+        yield from _members(records[:size], 1, span)
         records = records[size:]
 
 
@@ -116,22 +129,26 @@ def _infos(records: bytes, count: int) -> list[ZipInfo]:
         return some.infolist()
 
 
-def _refused(record: bytes, shift: int, error: Exception) -> Member:
+def _refused(record: bytes, span: range, error: Exception) -> Member:
     """Return the member of a record that zipfile rejects; readable if only its name or an extra field is invalid."""
     name = _name(record).decode(errors="surrogateescape").partition("\0")[0]
     try:
         if isinstance(error, UnicodeDecodeError):
             (info,) = _infos(_with(record, 8, int.from_bytes(record[8:10], "little") & ~_UTF8), 1)
             info.filename = name
-            return _member(info, shift)
+            return _member(info, span)
         if isinstance(error, BadZipFile) and not any(record[at : at + 4] == b"\xff" * 4 for at in _LARGE):
             (info,) = _infos(_with(record, 30, 0)[: _RECORD.size] + _name(record) + _comment(record), 1)
-            return _member(info, shift)
+            return _member(info, span)
     except _REFUSED:
         pass
-    detail = f"damaged in the archive's directory ({message_of(error)}): {COPY_AGAIN}"
-    odd = Odd(fate=Fate.FAILED, reason=Reason.UNREADABLE, detail=detail)
-    return Member(name=name, size=0, offset=0, odd=odd)
+    return _damaged(name, message_of(error))
+
+
+def _damaged(name: str, why: str) -> Member:
+    """Return the member of a record that cannot be true."""
+    detail = f"damaged in the archive's directory ({why}): {COPY_AGAIN}"
+    return Member(name=name, size=0, offset=0, odd=Odd(fate=Fate.FAILED, reason=Reason.UNREADABLE, detail=detail))
 
 
 def _name(record: bytes) -> bytes:
@@ -200,11 +217,13 @@ def _whole(records: bytes) -> tuple[int, int]:
     return count, at
 
 
-def _member(info: ZipInfo, shift: int) -> Member:
-    name, offset = _name_of(info), info.header_offset + shift
+def _member(info: ZipInfo, span: range) -> Member:
+    name, offset = _name_of(info), info.header_offset + span.start
     if info.create_system == _DOS and "/" not in name:
         # Some Windows programs write backslashes.
         name = name.replace("\\", "/")
+    if not (0 <= offset < span.stop and info.compress_size < span.stop and info.file_size <= _MOST_SIZE):
+        return _damaged(name, "an offset or a size beyond its end")
     return Member(
         name=name,
         size=info.file_size,

@@ -555,3 +555,137 @@ def test_a_missing_archive_is_reported(tmp_path: Path, opened: Opened) -> None:
 
     assert isinstance(outcome, FileOutcome)
     assert (outcome.fate, outcome.reason) == (Fate.FAILED, Reason.NOT_FOUND)
+
+
+def raw_header(kind: bytes, size: bytes) -> bytes:
+    """A header of a TAR with this type, and any bytes as its size."""
+    data = bytearray(tarfile.TarInfo("a.jpg").tobuf(tarfile.GNU_FORMAT))
+    data[124:136], data[156:157], data[148:156] = size.ljust(12, b"\0"), kind, b" " * 8
+    data[148:156] = b"%06o\0 " % sum(data)
+    return bytes(data)
+
+
+def pax(records: bytes, kind: bytes = tarfile.XHDTYPE) -> bytes:
+    return raw_header(kind, b"%011o" % len(records)) + records + bytes(-len(records) % 512)
+
+
+def record(key: str, value: str) -> bytes:
+    """A PAX record: its own length, which counts the digits of itself, a key and a value."""
+    rest = f" {key}={value}\n".encode()
+    length = len(rest) + 1
+    while len(f"{length}") + len(rest) != length:
+        length += 1
+    return f"{length}".encode() + rest
+
+
+BACKWARDS = b"\xff" * 10 + b"\xfc\0"
+PLAIN = raw_header(tarfile.REGTYPE, b"%011o" % 0)
+CRAFTED_TARS = {
+    "a size that leads backwards": raw_header(tarfile.REGTYPE, BACKWARDS),
+    "a size of an unknown type that leads backwards": raw_header(b"Q", BACKWARDS),
+    "a size beyond any file": raw_header(tarfile.REGTYPE, b"\x80" + b"\x7f" * 11),
+    "a PAX size that leads backwards": pax(record("size", "-1024")) + PLAIN,
+    "a PAX size beyond any file": pax(record("size", "9" * 30)) + PLAIN,
+    "a sparse size below zero": pax(record("GNU.sparse.size", "-1")) + PLAIN,
+    "a PAX header of many digits": pax(b"1" * 500_000) + PLAIN,
+    "a PAX value of many digits": pax(record("comment", "1" * 500_000)) + PLAIN,
+    "PAX headers in a row": pax(record("a", "b")) * 1000 + PLAIN,
+    "long names in a row": (raw_header(tarfile.GNUTYPE_LONGNAME, b"%011o" % 512) + bytes(512)) * 1000 + PLAIN,
+    "global headers of any number": pax(b"".join(record(f"key{n}", "") for n in range(99)), tarfile.XGLTYPE) + PLAIN,
+    "a sparse map that is cut off": raw_header(tarfile.GNUTYPE_SPARSE, b"0")[:482] + b"\1",
+    **{
+        f"a header {kind!r} of a gibibyte": raw_header(kind, b"%011o" % 2**30) + bytes(2**22)
+        for kind in (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE, tarfile.XGLTYPE)
+    },
+}
+
+
+@pytest.mark.parametrize("name", ["a.tar", "a.tgz"])
+@pytest.mark.parametrize("crafted", CRAFTED_TARS)
+def test_a_crafted_header_ends_a_tar_as_damage_does(crafted: str, name: str, tmp_path: Path, opened: Opened) -> None:
+    with tarfile.open(tmp_path / "whole.tar", "w") as archive:
+        archive.addfile(header("first.jpg"), BytesIO(PHOTO))
+    whole = (tmp_path / "whole.tar").read_bytes()
+    data = whole[: 512 - (-len(PHOTO) // 512) * 512] + CRAFTED_TARS[crafted] + bytes(1024)
+    (tmp_path / name).write_bytes(compressed(data) if name == "a.tgz" else data)
+    tracemalloc.start()
+    try:
+        found = ended(opened(tmp_path / name))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+    assert found.pop(f"{name}/first.jpg") == "read"
+    (what,) = found.values()
+    assert what.startswith("unreadable: damaged or cut off after first.jpg (") and what.endswith(COPY_AGAIN)
+    assert peak < 16 * 2**20
+
+
+def test_a_long_name_and_its_records_are_read(tmp_path: Path, opened: Opened) -> None:
+    long = "/".join("d" * 200 for _ in range(15)) + "/a.jpg"
+    for number, form in enumerate((tarfile.GNU_FORMAT, tarfile.PAX_FORMAT)):
+        with tarfile.open(tmp_path / f"{number}.tar", "w", format=form) as archive:
+            info = header(long)
+            info.pax_headers = {"SCHILY.xattr.user.comment": "x" * 300_000, "comment": "7" * 200}
+            archive.addfile(info, BytesIO(PHOTO))
+
+        assert list(ended(opened(tmp_path / f"{number}.tar")).values()) == ["read"]
+
+
+@pytest.mark.parametrize("field", [0, 8, 16])
+@pytest.mark.parametrize("value", [2**62, 2**63, 2**64 - 1])
+def test_an_impossible_number_in_a_zip64_costs_one_member(
+    field: int, value: int, tmp_path: Path, opened: Opened
+) -> None:
+    with ZipFile(tmp_path / "a.zip", "w") as archive:
+        for name in ("a.jpg", "b.jpg"):
+            archive.writestr(name, PHOTO)
+    data = (tmp_path / "a.zip").read_bytes()
+    at, end = data.index(b"PK\1\2"), data.rindex(b"PK\5\6")
+    numbers = bytearray(struct.pack("<HHQQQ", 1, 24, len(PHOTO), len(PHOTO), 0))
+    numbers[4 + field : 12 + field] = value.to_bytes(8, "little")
+    record = bytearray(data[at : at + 51] + numbers)
+    record[20:28], record[42:46], record[30:32] = b"\xff" * 8, b"\xff" * 4, len(numbers).to_bytes(2, "little")
+    directory = bytes(record) + data[at + 51 : end]
+    tail = bytearray(data[end:])
+    tail[12:16] = len(directory).to_bytes(4, "little")
+    (tmp_path / "a.zip").write_bytes(data[:at] + directory + tail)
+    source = opened(tmp_path / "a.zip")
+
+    source.index()
+    found = ended(source)
+
+    assert found["a.zip/b.jpg"] == "read"
+    assert found["a.zip/a.jpg"].startswith("unreadable: ")
+
+
+@pytest.mark.parametrize("method", [ZIP_DEFLATED, ZIP_BZIP2, ZIP_LZMA])
+def test_packed_bytes_that_are_damaged_cost_one_member(method: int, tmp_path: Path, opened: Opened) -> None:
+    with ZipFile(tmp_path / "a.zip", "w", method) as archive:
+        for name in ("a.jpg", "b.jpg"):
+            archive.writestr(name, PHOTO)
+    data = bytearray((tmp_path / "a.zip").read_bytes())
+    data[60:90] = b"\xa5" * 30
+    (tmp_path / "a.zip").write_bytes(data)
+
+    found = ended(opened(tmp_path / "a.zip"))
+
+    assert found["a.zip/b.jpg"] == "read"
+    assert found["a.zip/a.jpg"].startswith("unreadable: damaged in its archive (")
+
+
+def test_a_zip_whose_members_share_their_bytes_is_damaged(tmp_path: Path, opened: Opened) -> None:
+    with ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("0.jpg", PHOTO)
+    data = (tmp_path / "a.zip").read_bytes()
+    at, end = data.index(b"PK\1\2"), data.rindex(b"PK\5\6")
+    directory = b"".join(data[at:end].replace(b"0.jpg", b"%d.jpg" % number) for number in range(9))
+    tail = bytearray(data[end:])
+    tail[8:12], tail[12:16] = struct.pack("<HH", 9, 9), len(directory).to_bytes(4, "little")
+    (tmp_path / "a.zip").write_bytes(data[:at] + directory + tail)
+
+    found = ended(opened(tmp_path / "a.zip"))
+
+    assert found.pop("a.zip/0.jpg") == "read"
+    (what,) = found.values()
+    assert what.startswith("unreadable: damaged, cut off or not a ZIP (its members overlap)")
