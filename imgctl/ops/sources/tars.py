@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from math import isfinite
-from typing import IO, Literal, Self, cast
+from typing import IO, Self, cast
 
 from imgctl.ops.ingest.outcome import Fate, Reason
 from imgctl.ops.sources.members import COPY_AGAIN, PIECE, Damaged, Member, Odd, message_of, stamp_of
@@ -27,6 +27,7 @@ _LONGEST_HEADERS = 2**20
 _MOST_GLOBAL = 64
 # Far more than any file; no file system seeks beyond 2^63.
 _MOST_SIZE = 2**43
+_READS_BEYOND = 64
 # tarfile searches PAX records in a time quadratic in the digits (CVE-2024-6232).
 _DIGITS = re.compile(rb"\d{257}")
 
@@ -151,9 +152,26 @@ class TarPart:
             yield from _exactly(file, member.size)
 
 
+class _Stream:
+    """A stream for tarfile, which skips a member of terabytes in small reads, even behind the end: EOFError there."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._beyond = 0
+
+    def read(self, size: int) -> bytes:
+        data = self._file.read(size)
+        self._beyond = 0 if data else self._beyond + 1
+        if self._beyond > _READS_BEYOND:
+            raise EOFError("it ends within the file")
+        return data
+
+
 def _archive(file: IO[bytes], *, streams: bool) -> tarfile.TarFile:
-    mode: Literal["r|", "r:"] = "r|" if streams else "r:"
-    return tarfile.open(fileobj=file, mode=mode, tarinfo=_Strict, errors="surrogateescape")
+    if streams:
+        stream = cast("IO[bytes]", _Stream(file))
+        return tarfile.open(fileobj=stream, mode="r|", tarinfo=_Strict, errors="surrogateescape")
+    return tarfile.open(fileobj=file, mode="r:", tarinfo=_Strict, errors="surrogateescape")
 
 
 def _extracted(archive: tarfile.TarFile, info: tarfile.TarInfo) -> Iterator[bytes]:

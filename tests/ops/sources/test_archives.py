@@ -621,6 +621,17 @@ def test_a_crafted_header_ends_a_tar_as_damage_does(crafted: str, name: str, tmp
     assert peak < 16 * 2**20
 
 
+@pytest.mark.parametrize("name", ["a.tar", "a.tgz"])
+def test_a_member_of_terabytes_ends_with_its_archive(name: str, tmp_path: Path, opened: Opened) -> None:
+    data = raw_header(tarfile.REGTYPE, b"\x80" + bytes(5) + b"\7" + bytes(5)) + PHOTO
+    (tmp_path / name).write_bytes(compressed(data) if name == "a.tgz" else data)
+
+    found = ended(opened(tmp_path / name))
+
+    assert set(found) == {f"{name}/a.jpg", f"{tmp_path.name}/{name}"}
+    assert all(what.startswith("unreadable: damaged or cut off") for what in found.values())
+
+
 def test_a_long_name_and_its_records_are_read(tmp_path: Path, opened: Opened) -> None:
     long = "/".join("d" * 200 for _ in range(15)) + "/a.jpg"
     for number, form in enumerate((tarfile.GNU_FORMAT, tarfile.PAX_FORMAT)):
