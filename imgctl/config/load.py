@@ -162,11 +162,12 @@ def _read(source: Path) -> dict[str, Value]:
     try:
         # TOML is UTF-8, whatever the locale; Windows' editors put a mark before it.
         return tomllib.loads(source.read_text(encoding="utf-8-sig"))
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{source}: not TOML: {error}", hint="see config.example.toml") from None
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
         raise ConfigError(f"{source}: line {line} is not UTF-8", hint="save it as UTF-8") from None
+    except (ValueError, RecursionError) as error:
+        # Also a number of thousands of digits, and arrays in arrays.
+        raise ConfigError(f"{source}: not TOML: {error}", hint="see config.example.toml") from None
     except OSError as error:
         hint = "let the user that runs imgctl read it"
         raise ConfigError(f"{source}: cannot be read: {error.strerror or error}", hint=hint) from None

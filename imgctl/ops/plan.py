@@ -194,7 +194,7 @@ def _records(file: Path) -> Iterator[tuple[int, Mapping[str, Json]]]:
         for number, line in enumerate(lines, start=1):
             try:
                 record = json.loads(line)
-            except ValueError:
+            except (ValueError, RecursionError):
                 raise _wrong(file, number, "is not JSON") from None
             if not isinstance(record, dict) or not isinstance(record.get("type"), str):
                 raise _wrong(file, number, "is not a line of a plan")
@@ -205,7 +205,7 @@ def _head(file: Path, record: Mapping[str, Json]) -> Mapping[str, Json]:
     if record["type"] != "plan" or not isinstance(record.get("command"), str):
         raise _wrong(file, 1, "is not the head of a plan")
     if record.get("version") != FORMAT:
-        raise UsageError(f"{file} is a plan of version {record.get('version')}", hint="write the plan anew")
+        raise UsageError(f"{file} is a plan of version {str(record.get('version'))[:20]}", hint="write the plan anew")
     try:
         datetime.fromisoformat(str(record.get("created_at")))
     except ValueError:

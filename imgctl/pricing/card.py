@@ -17,6 +17,7 @@ from imgctl.pricing.prices import CLASSES, STANDARD, Card, Tier
 _DEFAULT = "aws-us-east-1"
 # Assumed to have us-east-1's prices, as the card's source states; `imgctl cost cards refresh --region` fetches AWS's.
 _SAME = ("aws-us-east-2", "aws-us-west-2")
+_MOST_DIGITS = 30
 T = TypeVar("T")
 
 
@@ -50,7 +51,7 @@ def load_card(path: Path | str | None = None) -> Card:
             }
     except OSError as error:
         raise ConfigError(f"price card {name}: {(error.strerror or str(error)).lower()}", hint="check --card") from None
-    except ValueError as error:
+    except (ValueError, ArithmeticError, RecursionError) as error:
         raise ConfigError(f"price card {name}: not TOML: {error}", hint="see the card that comes with imgctl") from None
     place = f"price card {name}: "
     card = _record(Card, table, place)
@@ -143,6 +144,9 @@ def _number(value: object, place: str) -> Decimal:
         raise _wrong(place, "is not a number")
     if value < 0:
         raise _wrong(place, "is negative")
+    # `1e99999999` is short in a file, and has as many digits as a number.
+    if value and not -_MOST_DIGITS < Decimal(value).adjusted() < _MOST_DIGITS:
+        raise _wrong(place, "is not a price or size")
     return Decimal(value)
 
 

@@ -247,6 +247,8 @@ def test_durations_and_sizes_are_read_with_and_without_units(
         ("[variants.thumb]\nquality = 101", r"\[variants\.thumb\] quality: 101 is above 100"),
         ("[work]\nmemory = '1MiB'", r"\[work\] memory: 1MiB is below"),
         ("[work\njobs = 1", r"chosen\.toml: not TOML: .*config\.example\.toml"),
+        (f"jobs = {'[' * 5000}", r"chosen\.toml: not TOML: "),
+        (f"jobs = {'9' * 5000}", r"chosen\.toml: not TOML: "),
     ],
 )
 def test_invalid_file_is_refused_with_the_setting(text: str, message: str, tmp_path: Path) -> None:

@@ -104,6 +104,7 @@ def test_a_plan_that_lost_lines_is_refused(tmp_path_factory: pytest.TempPathFact
     [
         ("not json", ":2 is not JSON"),
         ("[]", ":2 is not a line of a plan"),
+        ("[" * 100_000, ":2 is not JSON"),
         ('{"type":"action"}', ":2 has no id"),
         ('{"type":"action","id":"00000000-0000-0000-0000-000000000001"}', ":2 has no do"),
         ('{"type":"plan"}', ":2 is out of place"),

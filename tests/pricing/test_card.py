@@ -59,6 +59,10 @@ def test_a_custom_card_is_read(tmp_path: Path) -> None:
         ("up_to_gb = 512000, price = 0.022", "up_to_gb = 5, price = 0.022", "classes.STANDARD.storage must rise"),
         ("kms = 0.003", "", "extras.kms is missing"),
         ("[requests]", "[requests", "not TOML"),
+        ("gb_bytes = 1073741824", "gb_bytes = 1e99999999", "gb_bytes is not a price or size"),
+        ("put = 0.05", "put = 1e-99999999", "classes.DEEP_ARCHIVE.put is not a price or size"),
+        ("put = 0.05", "put = 1e99999999999999999999", "not TOML"),
+        ("put = 0.05", f"put = {'[' * 5000}", "not TOML"),
     ],
 )
 def test_a_wrong_card_is_refused_in_one_line(tmp_path: Path, old: str, new: str, words: str) -> None:

@@ -12,7 +12,7 @@ from uuid import UUID
 from imgctl.errors import StateError, UsageError
 from imgctl.ops.audit.findings import Finding, from_record
 from imgctl.ops.audit.order import AuditOrder
-from imgctl.ops.common.checkpoint import load_state, save_state
+from imgctl.ops.common.checkpoint import counted, load_state, save_state
 
 
 class Checkpoint:
@@ -49,7 +49,7 @@ class Checkpoint:
             while kept.tell() < self._kept_bytes:
                 try:
                     yield from_record(json.loads(kept.readline()))
-                except (ValueError, UsageError):
+                except (ValueError, RecursionError, UsageError):
                     hint = f"delete {self._file} to begin anew"
                     raise StateError(f"{self._beside} cannot be read", hint=hint) from None
 
@@ -120,7 +120,7 @@ class Checkpoint:
             raise StateError(
                 f"the checkpoint {self._file} of an older imgctl has no findings", hint="delete it to begin anew"
             )
-        self.after, self.rows, self.blobs, self._kept_bytes = UUID(after), rows, blobs, findings_bytes
+        self.after, self.rows, self.blobs, self._kept_bytes = UUID(after), *map(counted, (rows, blobs, findings_bytes))
 
     def _unwritable(self, error: OSError) -> StateError:
         return StateError(

@@ -138,7 +138,7 @@ class FindingsFile:
     def _finding(self, number: int, line: str) -> Iterator[Finding]:
         try:
             record = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             record = None
         if not isinstance(record, dict):
             raise UsageError(
@@ -152,10 +152,12 @@ class FindingsFile:
             raise UsageError(f"{self.file}:{number}: {error.message}", hint=error.hint) from None
 
 
-def from_record(record: Mapping[str, object]) -> Finding:
+def from_record(record: object) -> Finding:
     """Parse a finding that `record` wrote; UsageError for anything else."""
-    size = record.get("bytes")
     try:
+        if not isinstance(record, dict):
+            raise TypeError("not an object")
+        size = record.get("bytes")
         texts = {
             name: parse(text)
             for name, parse in _PARSE.items()
@@ -163,7 +165,9 @@ def from_record(record: Mapping[str, object]) -> Finding:
         }
         return Finding(**{"detail": "", "bytes": size if isinstance(size, int) else None} | texts)  # type: ignore[arg-type]
     except (TypeError, ValueError) as error:
-        raise UsageError(f"not a finding of an audit: {error}", hint="imgctl audit --json writes them") from None
+        raise UsageError(
+            f"not a finding of an audit: {str(error)[:200]}", hint="imgctl audit --json writes them"
+        ) from None
 
 
 _PARSE: Mapping[str, Callable[[str], object]] = {

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from imgctl.errors import StateError
 from imgctl.keys import FIRST
-from imgctl.ops.common.checkpoint import load_state, save_state
+from imgctl.ops.common.checkpoint import counted, load_state, save_state
 
 SAVED_EVERY_SECONDS = 2.0
 
@@ -60,4 +60,4 @@ class Checkpoint:
 
 
 def _reached(after: str, failed: int, cold: int) -> Reached:
-    return Reached(after=UUID(after), failed=failed, cold=cold)
+    return Reached(after=UUID(after), failed=counted(failed), cold=counted(cold))

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TypeVar
@@ -41,8 +42,15 @@ def load_state(file: Path, parse: Callable[..., T]) -> T | None:
             return parse(**json.load(state))
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise StateError(f"{file} cannot be read: {error}", hint="delete it to begin anew") from None
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
+        raise StateError(f"{file} cannot be read: {str(error)[:200]}", hint="delete it to begin anew") from None
+
+
+def counted(value: object) -> int:
+    """Return a count of a state file; TypeError or ValueError for anything else."""
+    if not isinstance(value, int) or not 0 <= value <= sys.maxsize:
+        raise TypeError(f"{str(value)[:40]!r} is not a count")
+    return value
 
 
 def save_state(file: Path, state: Mapping[str, object], *, hint: str = "check the rights and the space there") -> None:

@@ -95,7 +95,7 @@ def _id_in(text: str) -> UUID | str | None:
     if text.startswith("{"):
         try:
             record = json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             return "is not JSON"
         # The output of `--json` ends in a summary, which has no image.
         if record.get("type") == "summary":

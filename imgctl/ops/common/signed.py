@@ -85,7 +85,7 @@ def _check(file: Path, secret: str) -> None:
             and found["type"] == SIGNATURE
             and hmac.compare_digest(found["hmac_sha256"], expected.hexdigest())
         )
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         signed = False
     if not signed:
         hint = "it was changed, cut short, or signed with another [serve] secret"

@@ -73,6 +73,6 @@ def _fetched(url: str) -> Value:
         raise ImgctlError(f"{url}: is longer than any price list", hint=hint)
     try:
         table: Value = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise ImgctlError(f"{url}: is not JSON", hint=hint) from None
     return table

@@ -10,6 +10,7 @@ Json: TypeAlias = "dict[str, Json] | list[Json] | str | int | float | bool | Non
 
 # Levels of nesting: SNS messages are nested once at most.
 _DEEPEST = 3
+_SHOWN = 200
 _CREATED = "ObjectCreated:"
 _BUCKETS = "/buckets/"
 
@@ -63,7 +64,7 @@ def _read(message: Json, *, depth: int) -> Iterator[Event]:
             # SeaweedFS reports overwrites as updates, and changes of an object's attributes, too.
             yield Event(bucket=bucket, key=key, created=kind != "delete")
         case _:
-            raise BadEvent(f"not an S3 event: it has {', '.join(sorted(message))[:200] or 'no fields'}")
+            raise BadEvent(f"not an S3 event: it has {', '.join(sorted(message))[:_SHOWN] or 'no fields'}")
 
 
 def _record(record: Json) -> Event:
@@ -95,11 +96,11 @@ def _of_eventbridge(kind: str, detail: Mapping[str, Json]) -> Event:
                 sequencer=_text(found, "sequencer"),
                 version_id=_text(found, "version-id"),
             )
-    raise BadEvent(f"an event {kind!r} without detail.bucket.name and detail.object")
+    raise BadEvent(f"an event {kind[:_SHOWN]!r} without detail.bucket.name and detail.object")
 
 
 def _text(found: Mapping[str, Json], name: str) -> str:
     value = found.get(name) or ""
     if not isinstance(value, str) or (name == "key" and not value):
-        raise BadEvent(f"an object whose {name} is {value!r}")
+        raise BadEvent(f"an object whose {name} is {repr(value)[:_SHOWN]}")
     return value

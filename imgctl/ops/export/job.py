@@ -13,7 +13,7 @@ from imgctl.dates import EPOCH
 from imgctl.errors import StateError, StoreError, UsageError
 from imgctl.keys import ORIGINAL
 from imgctl.model import Image, Status
-from imgctl.ops.common.checkpoint import load_state, save_state, state_file
+from imgctl.ops.common.checkpoint import counted, load_state, save_state, state_file
 from imgctl.ops.common.parts import Parts
 from imgctl.ops.common.retry import Failures, StopSignal
 from imgctl.ops.common.rows import Chosen, pages
@@ -218,4 +218,4 @@ class ExportJob:
 
 
 def _completion(*, as_of: str, since: int, left_out: int) -> Completion:
-    return Completion(as_of=datetime.fromisoformat(as_of), since=since, left_out=left_out)
+    return Completion(as_of=datetime.fromisoformat(as_of), since=counted(since), left_out=counted(left_out))

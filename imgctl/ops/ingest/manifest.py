@@ -17,6 +17,7 @@ from imgctl.units import count_of
 from imgctl.users import Users
 
 LONGEST_LINE = 2**20
+_LONGEST_DETAIL = 500
 _BOM = b"\xef\xbb\xbf"
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 _DELIMITERS = (",", ";", "\t")
@@ -28,6 +29,11 @@ class BadLine:
     """A line that is not a valid row, and the reason."""
 
     detail: str
+
+    def __post_init__(self) -> None:
+        # It quotes the line, which may be a MiB long.
+        if len(self.detail) > _LONGEST_DETAIL:
+            object.__setattr__(self, "detail", f"{self.detail[:_LONGEST_DETAIL]} …")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,7 +187,10 @@ def _csv_row(fields: list[str], names: list[str], columns: Columns) -> Row | Bad
 
 def _header(line: str, columns: Columns) -> tuple[list[str], str]:
     """Return the names of a CSV header and its delimiter; UsageError unless each required name is there once."""
-    split = [([name.strip() for name in next(csv.reader([line], delimiter=one))], one) for one in _DELIMITERS]
+    try:
+        split = [([name.strip() for name in next(csv.reader([line], delimiter=one))], one) for one in _DELIMITERS]
+    except csv.Error as error:
+        raise UsageError(f"the manifest's header is invalid CSV: {error}", hint="is it a manifest?") from None
     names, delimiter = max(split, key=lambda found: len(columns.required.intersection(found[0])))
     missing = sorted(columns.required.difference(names))
     wanted = ", ".join(sorted(columns.required))

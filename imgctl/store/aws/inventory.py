@@ -7,6 +7,7 @@ import io
 import json
 import re
 import sqlite3
+import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -113,8 +114,8 @@ def read_manifest(body: bytes, where: str) -> Manifest:
             columns=_columns_of(kind, str(read["fileSchema"])),
             files=tuple((str(one["key"]), str(one.get("MD5checksum", ""))) for one in read["files"]),
         )
-    except (ValueError, KeyError, TypeError) as error:
-        raise UsageError(f"{where} is not a manifest of an inventory: {error!r}", hint=_HINT) from None
+    except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, OSError, RecursionError) as error:
+        raise UsageError(f"{where} is not a manifest of an inventory: {repr(error)[:200]}", hint=_HINT) from None
 
 
 def _blobs(rows: Iterable[Mapping[str, object]], prefix: str) -> Iterator[tuple[str, int, float, str]]:
@@ -137,9 +138,9 @@ def _is(value: object, text: str) -> bool:
 def _insert(connection: sqlite3.Connection, blobs: Iterator[tuple[str, int, float, str]], name: str) -> None:
     try:
         connection.executemany("INSERT OR REPLACE INTO blobs VALUES (?, ?, ?, ?)", blobs)
-    except (ValueError, KeyError, EOFError, OSError) as error:
+    except (ValueError, LookupError, EOFError, OSError, OverflowError, csv.Error, zlib.error, sqlite3.Error) as error:
         hint = "the report must have Size and LastModifiedDate among its fields"
-        raise UsageError(f"the inventory's file {name} cannot be read: {error!r}", hint=hint) from None
+        raise UsageError(f"the inventory's file {name} cannot be read: {repr(error)[:200]}", hint=hint) from None
 
 
 class _Local:
@@ -187,7 +188,7 @@ def _columns_of(kind: str, schema: str) -> tuple[str, ...]:
     if kind == "CSV":
         return tuple(part.strip() for part in schema.split(","))
     if kind not in _MODULES:
-        raise UsageError(f"unknown format of the inventory: {kind!r}", hint="S3 writes CSV, Parquet and ORC")
+        raise UsageError(f"unknown format of the inventory: {kind[:40]!r}", hint="S3 writes CSV, Parquet and ORC")
     return tuple(ours for ours, theirs in _SNAKE.items() if re.search(rf"\b{theirs}\b", schema))
 
 

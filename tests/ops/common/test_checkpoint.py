@@ -67,7 +67,21 @@ def test_a_resumed_run_adds_to_what_failed_before_and_a_whole_one_leaves_nothing
     assert Checkpoint(file).resumed == Reached()
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"after": "x", "failed": 0, "cold": 0}', "\x00"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "[]",
+        '{"after": "x", "failed": 0, "cold": 0}',
+        '{"after": 5, "failed": 0, "cold": 0}',
+        f'{{"after": "{REACHED}", "failed": null, "cold": 0}}',
+        f'{{"after": "{REACHED}", "failed": 0, "cold": -1}}',
+        f'{{"after": "{REACHED}", "failed": 0, "cold": {"9" * 5000}}}',
+        "[" * 100_000,
+        "\x00",
+    ],
+)
 def test_a_damaged_checkpoint_is_none(tmp_path: Path, text: str) -> None:
     file = tmp_path / "run.json"
     file.write_text(text)

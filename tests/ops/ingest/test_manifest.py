@@ -7,7 +7,8 @@ from io import BytesIO
 import pytest
 
 from imgctl.errors import UsageError
-from imgctl.ops.ingest.manifest import LONGEST_LINE, BadLine, Row, rows
+from imgctl.ops.ingest.manifest import LONGEST_LINE, BadLine, Row, owner_and_date, rows
+from imgctl.users import UUIDS_ONLY
 
 REQUIRED, OPTIONAL = frozenset({"key", "user_id"}), frozenset({"caption"})
 
@@ -87,6 +88,13 @@ def test_bad_json_lines_are_reported_and_the_others_are_read() -> None:
     assert [number for number, detail in found if detail] == [2, 3, 4, 5, 7, 8]
 
 
+def test_the_detail_of_a_bad_line_is_short_however_long_the_line() -> None:
+    bad = owner_and_date({"uploaded_at": "9" * 100_000}, UUIDS_ONLY)
+
+    assert isinstance(bad, BadLine)
+    assert bad.detail.startswith("uploaded_at: invalid time: '999") and len(bad.detail) < 600
+
+
 @pytest.mark.parametrize("opening", [b"key,user_id\na,1\n", b'{"key":"a","user_id":"1"}\n'])
 def test_an_endless_line_is_one_bad_line(opening: bytes) -> None:
     endless = b"x" * (3 * LONGEST_LINE) + b"\n"
@@ -116,6 +124,7 @@ def test_an_unclosed_quote_does_not_swallow_the_file() -> None:
         (b"key,user_id,key\n", "key twice"),
         (b"key,user_id,captoin\n", "'captoin' instead of caption"),
         (b"\xff\xfek\0e\0y\0", "UTF-16"),
+        (b"key" * 50_000 + b"\n", "invalid CSV"),
     ],
 )
 def test_an_invalid_header_is_refused(header: bytes, words: str) -> None:

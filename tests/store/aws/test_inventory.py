@@ -5,6 +5,7 @@ import gzip
 import hashlib
 import io
 import json
+import math
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -136,11 +137,45 @@ def test_a_report_of_another_bucket_is_rejected(tmp_path: Path) -> None:
         open_inventory(str(manifest), STORE, directory=tmp_path)
 
 
-@pytest.mark.parametrize("text", ["{}", "no JSON", "[]", '{"fileFormat": "CSV"}'])
+@pytest.mark.parametrize("text", ["{}", "no JSON", "[]", '{"fileFormat": "CSV"}', "[" * 100_000])
 def test_an_invalid_manifest_is_rejected(tmp_path: Path, text: str) -> None:
     (tmp_path / "manifest.json").write_text(text)
 
     with pytest.raises(UsageError, match="is not a manifest"):
+        open_inventory(str(tmp_path / "manifest.json"), STORE, directory=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("creationTimestamp", 2**70), ("creationTimestamp", math.inf), ("files", ["0.csv.gz"]), ("sourceBucket", None)],
+)
+def test_a_manifest_with_an_impossible_value_is_rejected(tmp_path: Path, field: str, value: object) -> None:
+    manifest = write_report(tmp_path, [])
+    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {field: value}))
+
+    with pytest.raises(UsageError) as caught:
+        open_inventory(str(manifest), STORE, directory=tmp_path)
+    assert len(caught.value.line) < 1000
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        gzip.compress(b'"photos","archive/a"\n'),
+        gzip.compress(b"x" * 200_000),
+        gzip.compress(b"a\rb\n"),
+        gzip.compress(b'"photos","archive/a","true","false",' + b"9" * 30 + b',"2026-11-01T10:00:00Z","STANDARD"\n'),
+        gzip.compress(b"photos")[:-9],
+        gzip.compress(b"photos" * 9)[:10] + b"\xff" * 20,
+        b"\xff\xfe",
+    ],
+    ids=["short", "endless", "return", "huge", "cut off", "damaged", "other"],
+)
+def test_a_file_of_a_report_that_cannot_be_read_is_named(tmp_path: Path, body: bytes) -> None:
+    write_manifest(tmp_path, [{"key": "0.csv.gz", "size": len(body)}], kind="CSV", schema=SCHEMA)
+    (tmp_path / "0.csv.gz").write_bytes(body)
+
+    with pytest.raises(UsageError, match=r"0\.csv\.gz cannot be read"):
         open_inventory(str(tmp_path / "manifest.json"), STORE, directory=tmp_path)
 
 
