@@ -1,11 +1,13 @@
-"""Compares `imgctl serve` with the bare web framework, sending and fetching pictures: `python -m bench.serve`.
+"""Compares `imgctl serve` with the bare web framework, sending and fetching pictures: `python -m bench.serve [--sink]`.
 
 Server, clients, Postgres and SeaweedFS share one machine. The response to an upload comes once its bytes are safe: two
-durable commits and a put. The last figure is the server's peak memory with many large uploads at once.
+durable commits and a put. `--sink` replaces SeaweedFS by a store that responds at once, so that its CPU does not hide
+the server's. The last figure is the server's peak memory with many large uploads at once.
 """
 
 import argparse
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -20,7 +22,7 @@ from http.client import HTTPConnection
 from itertools import count
 from pathlib import Path
 
-from bench.parts import ROOT, Servers, client_environment, servers
+from bench.parts import ROOT, Servers, client_environment, servers, sink_servers
 from bench.photos import photo
 
 USER = "0190b2b4-0000-7000-8000-000000000001"
@@ -42,12 +44,34 @@ class Server:
         status = Path(f"/proc/{self.process.pid}/status").read_text()
         return next(int(line.split()[1]) / 1024 for line in status.splitlines() if line.startswith("VmHWM"))
 
+    def cpu_seconds(self) -> float:
+        """Return the CPU time that it and its children used so far."""
+        pid = self.process.pid
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        return sum(map(_cpu_seconds, (str(pid), *children)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """A series of requests: its wall time, the server's CPU time, and the sorted times of the requests, in seconds."""
+
+    wall: float
+    cpu: float
+    taken: list[float]
+
+    def line(self) -> str:
+        """Return the figures in one line."""
+        p50, p99 = (self.taken[min(len(self.taken) - 1, int(len(self.taken) * share))] * 1000 for share in (0.5, 0.99))
+        count = len(self.taken)
+        rate, cpu = count / self.wall, self.cpu / count * 1000
+        return f"{rate:,.0f} a second, p50 {p50:.1f} ms, p99 {p99:.1f} ms, CPU of the server {cpu:.2f} ms"
+
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure both servers and print the figures."""
     options = _options(arguments)
     temporary = tempfile.TemporaryDirectory(prefix="imgctl-bench-", ignore_cleanup_errors=True)
-    with temporary as folder, servers(Path(folder)) as running:
+    with temporary as folder, (sink_servers if options.sink else servers)(Path(folder)) as running:
         running.new_bucket("serve")
         with _bare() as bare:
             _report("bare framework", bare, options, count())
@@ -63,6 +87,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--gets", type=int, default=4000)
     parser.add_argument("--clients", type=int, default=8)
     parser.add_argument("--processes", type=int, default=1, help="[serve] processes")
+    parser.add_argument("--sink", action="store_true", help="a store that responds at once and keeps nothing")
     parser.add_argument("--large", type=int, default=50, help="uploads of 50 MB at once")
     parser.add_argument("--memory-mib", type=int, default=256, help="[serve] memory")
     return parser.parse_args(arguments)
@@ -91,9 +116,10 @@ def _imgctl(running: Servers, name: str, memory_mib: int, processes: int = 1) ->
         "IMGCTL_SERVE_MEMORY": f"{memory_mib}MiB",
         "IMGCTL_SERVE_PROCESSES": str(processes),
     }
-    subprocess.run(
-        [sys.executable, "-m", "imgctl", "init", "-q"], cwd=ROOT, env=client_environment() | settings, check=True
-    )
+    # A sink fails the check of the store, after the tables are created.
+    init = [sys.executable, "-m", "imgctl", "init", "-q"]
+    stderr = None if running.keeps else subprocess.DEVNULL
+    subprocess.run(init, cwd=ROOT, env=client_environment() | settings, check=running.keeps, stderr=stderr)
     with _child([sys.executable, "-m", "imgctl", "serve", "--port", "0", "--json", "-q"], settings) as process:
         assert process.stdout is not None
         url = json.loads(process.stdout.readline())["url"]
@@ -126,11 +152,11 @@ def _report(name: str, server: Server, options: argparse.Namespace, numbers: "co
 
     uploads = _timed(server, send, options.uploads, options.clients)
     gets = _timed(server, get, options.gets, options.clients)
-    calm = _timed(server, get, options.gets, options.clients, rate=LOAD * options.gets / gets[0])
+    calm = _timed(server, get, options.gets, options.clients, rate=LOAD * options.gets / gets.wall)
     size = len(template) / 1e6
-    print(f"{name}: {_line(uploads)} (POST of {size:.1f} MB)")
-    print(f"{name}: {_line(gets)} (GET /images/ID); peak memory {server.peak_mib():.0f} MiB")
-    print(f"{name}: {_line(calm)} (GET /images/ID at {LOAD:.0%} of that)")
+    print(f"{name}: {uploads.line()} (POST of {size:.1f} MB)")
+    print(f"{name}: {gets.line()} (GET /images/ID); peak memory {server.peak_mib():.0f} MiB")
+    print(f"{name}: {calm.line()} (GET /images/ID at {LOAD:.0%} of that)")
 
 
 def _memory(server: Server, options: argparse.Namespace) -> None:
@@ -165,8 +191,8 @@ def _asked(connection: HTTPConnection, method: str, path: str, body: bytes | Non
 
 def _timed(
     server: Server, ask: Callable[[HTTPConnection], None], times: int, clients: int, rate: float = 0.0
-) -> tuple[float, list[float]]:
-    """Return the seconds of the whole run and of each request; every client keeps its connection.
+) -> Measured:
+    """Send requests from several clients, each with a connection of its own.
 
     With a `rate` requests are scheduled at this rate, and each is measured from its scheduled time.
     """
@@ -184,15 +210,14 @@ def _timed(
     with ThreadPoolExecutor(clients) as threads:
         list(threads.map(one, range(clients)))
         taken.clear()
-        began = time.monotonic()
+        began, used = time.monotonic(), server.cpu_seconds()
         list(threads.map(one, range(times)))
-        return time.monotonic() - began, sorted(taken)
+        return Measured(wall=time.monotonic() - began, cpu=server.cpu_seconds() - used, taken=sorted(taken))
 
 
-def _line(measured: tuple[float, list[float]]) -> str:
-    wall, taken = measured
-    p50, p99 = (taken[min(len(taken) - 1, int(len(taken) * share))] * 1000 for share in (0.5, 0.99))
-    return f"{len(taken) / wall:,.0f} a second, p50 {p50:.1f} ms, p99 {p99:.1f} ms"
+def _cpu_seconds(pid: str) -> float:
+    user, system = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
 
 if __name__ == "__main__":
