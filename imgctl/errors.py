@@ -29,11 +29,24 @@ ImgctlError                 1  something went wrong; the message says what, the 
 """
 
 import errno
+import os
 import re
 from enum import IntEnum
 
 NO_FILES_LEFT_HINT = "raise the limit of open files: ulimit -Hn 1024, or LimitNOFILE= of the unit"
 _NO_FILES_LEFT = (errno.EMFILE, errno.ENFILE)
+# The next steps for conditions of the machine, which may end any call.
+_MACHINE_HINTS = {
+    errno.ENOSPC: "free space there; TMPDIR sets the directory of temporary files",
+    errno.EDQUOT: "raise the quota there; TMPDIR sets the directory of temporary files",
+    errno.EFBIG: "raise the limit of file sizes: ulimit -f",
+    errno.EROFS: "mount the file system writable",
+    errno.EIO: "check the disk; `dmesg` lists its errors",
+    errno.EACCES: "give this user the right to read and write there",
+    errno.EPERM: "give this user the right to read and write there",
+    errno.ENOMEM: "free memory on this machine, or run fewer processes",
+    **dict.fromkeys(_NO_FILES_LEFT, NO_FILES_LEFT_HINT),
+}
 # As obstore reports them.
 _NO_FILES_LEFT_TEXT = re.compile(rf"os error (?:{errno.EMFILE}|{errno.ENFILE})\b")
 
@@ -188,6 +201,16 @@ class DecoderMissing(LocalError):
 
 class WorkerError(ImgctlError):
     """The worker pool cannot run; not raised for a single failed picture."""
+
+
+def unexpected(error: BaseException) -> ImgctlError:
+    """Return the error to print for one that nothing handles: a condition of the machine with its next step, or a defect."""
+    if isinstance(error, MemoryError):
+        error = OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
+    if isinstance(error, OSError) and (hint := _MACHINE_HINTS.get(error.errno or 0)):
+        where = f"{error.filename}: " if error.filename else ""
+        return ImgctlError(f"{where}{error.strerror}", hint=f"{hint}, then run the same command again; -v shows where")
+    return ImgctlError(f"unexpected {type(error).__name__}: {error}", hint="-v shows where; please report it")
 
 
 def out_of_files(error: BaseException) -> bool:

@@ -13,7 +13,7 @@ import click
 from imgctl import __version__
 from imgctl.cli.common.layout import Group
 from imgctl.cli.common.stdout import ReaderLeft
-from imgctl.errors import ExitCode, ImgctlError
+from imgctl.errors import ExitCode, ImgctlError, unexpected
 from imgctl.run.silence import silence
 
 # The one-line helps are kept here so that `imgctl --help` imports only click.
@@ -161,13 +161,12 @@ def _end_now(error: BaseException) -> NoReturn:
 
     Nothing is closed or waited for: after a defect their state is unknown, and a run may be killed at any time anyway.
     """
-    unexpected = ImgctlError(f"unexpected {type(error).__name__}: {error}", hint="-v shows where; please report it")
     if "imgctl.run.progress" in sys.modules:
         from imgctl.run.progress import end_drawing
 
         with suppress(Exception):
             end_drawing()
-    _say(unexpected.line, ExitCode.ERROR)
+    _say(unexpected(error).line, ExitCode.ERROR)
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError, AttributeError):
             stream.flush()

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from pkgutil import resolve_name
 
@@ -15,10 +15,11 @@ class Unthought(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Harm:
-    """Replaces functions at the start of a run: `raising` raises at its call number `call`, and writes `marker`;
+    """Replaces functions at the start of a run: `raising` raises `error` at its call number `call`, and writes `marker`;
     those of `hanging` never return, and write `hung` when they are called."""
 
     raising: str = ""
+    error: Exception = field(default_factory=lambda: Unthought(MESSAGE))
     call: int = 1
     marker: Path
     hanging: tuple[str, ...] = ()
@@ -47,7 +48,7 @@ class Harm:
         def harmed(*args: object, **kwargs: object) -> object:
             if next(calls, None) == self.call:
                 self.marker.touch()
-                raise Unthought(MESSAGE)
+                raise self.error
             return whole(*args, **kwargs)
 
         return harmed

@@ -1,5 +1,6 @@
 """An unexpected error ends the process with exit 1 and one line, with any threads, pools and queues."""
 
+import errno
 from pathlib import Path
 
 import pytest
@@ -155,3 +156,27 @@ def test_a_worker_ends_where_anything_raises(
 
     assert embedded.run("work", "--drain").code == 0
     assert_whole(embedded, album.values(), status=Status.READY)
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), "No space left on device (free space there; TMPDIR sets"),
+        (OSError(errno.EIO, "Input/output error", "/mnt/a.jpg"), "/mnt/a.jpg: Input/output error (check the disk;"),
+        (OSError(errno.EMFILE, "Too many open files"), "Too many open files (raise the limit of open files:"),
+        (MemoryError(), "Cannot allocate memory (free memory on this machine,"),
+    ],
+)
+def test_a_condition_of_the_machine_has_its_next_step_and_is_no_defect(
+    embedded: Deployment, album: dict[Path, bytes], tmp_path: Path, error: Exception, line: str
+) -> None:
+    command = _upload(album, tmp_path)
+    harm = Harm(raising="imgctl.ops.ingest.loop.Ingest._gather", error=error, marker=tmp_path / "raised")
+
+    ended = embedded.start(*command, before=harm).wait()
+
+    last = ended.err.replace("\r", "\n").splitlines()[-1].strip()
+    assert ended.code == 1
+    assert last.startswith(f"imgctl: {line}"), ended.err
+    assert last.endswith("then run the same command again; -v shows where)")
+    _assert_finishes(embedded, album, *command)

@@ -17,7 +17,6 @@ BATCH = 1000
 _VERSION_MARKS = {"KeyMarker": "NextKeyMarker", "VersionIdMarker": "NextVersionIdMarker"}
 # A copy and its source.
 _BOTH = 2
-_LOCKED = ("AccessDenied", "InvalidRequest", "MethodNotAllowed")
 
 Response = Mapping[str, object]
 Listed = list[dict[str, object]]
