@@ -6,7 +6,14 @@ from collections.abc import Callable
 from threading import Lock
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from imgctl.errors import BucketMissing, CatalogUnavailable, StoreDenied, StoreError, StoreFull, StoreUnavailable
+from imgctl.errors import (
+    BucketMissing,
+    CatalogUnavailable,
+    StoreDenied,
+    StoreError,
+    StoreFull,
+    StoreUnavailable,
+)
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -18,6 +25,7 @@ T = TypeVar("T")
 RETRY_SECONDS = 300.0
 FIRST_PAUSE_SECONDS = 0.25
 LONGEST_PAUSE_SECONDS = 10.0
+LOG_SECONDS = 60.0
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +38,42 @@ class StopSignal(Protocol):
 
     def wait(self, timeout: float | None = None) -> bool:
         """Sleep until set or timed out; True when set."""
+
+
+class OutageLog:
+    """Logs an outage when it begins, once a minute while it lasts, and when it ends, however many threads meet it."""
+
+    def __init__(self, what: str, *, now: Callable[[], float] = time.monotonic) -> None:
+        self._what = what
+        self._now = now
+        self._lock = Lock()
+        self._since: float | None = None
+        self._failed_at = -LOG_SECONDS
+        self._logged_at = -LOG_SECONDS
+        self._is_logged = False
+
+    def failed(self, error: BaseException | None) -> None:
+        """Record a failure that is retried."""
+        with self._lock:
+            now = self._now()
+            # Nobody reports a success if all who met the last outage gave up.
+            if self._since is None or now - self._failed_at >= LOG_SECONDS:
+                self._since = now
+            self._failed_at = now
+            is_due = now - self._logged_at >= LOG_SECONDS
+            if is_due:
+                self._logged_at, self._is_logged = now, True
+        if is_due:
+            log.warning("waiting for the %s: %s", self._what, error)
+
+    def succeeded(self) -> None:
+        """Record a success after failures."""
+        with self._lock:
+            now = self._now()
+            since, is_logged = self._since, self._is_logged
+            self._since, self._is_logged = None, False
+        if since is not None and is_logged:
+            log.warning("the %s responds again after %.0f s", self._what, now - since)
 
 
 class Failures:
@@ -52,6 +96,9 @@ class Failures:
                 self.over = self.over or error
 
 
+CATALOG_OUTAGES, STORE_OUTAGES = OutageLog("catalog"), OutageLog("store")
+
+
 def retry(
     attempt: Callable[[], T],
     *,
@@ -65,15 +112,21 @@ def retry(
     """
     deadline = time.monotonic() + seconds
     pause = FIRST_PAUSE_SECONDS
+    outages = CATALOG_OUTAGES if on is CatalogUnavailable else STORE_OUTAGES
+    has_failed = False
     while True:
         try:
-            return attempt()
+            result = attempt()
         except on as error:
             if time.monotonic() + pause > deadline or stop.wait(pause):
                 raise
-            what = "catalog" if isinstance(error, CatalogUnavailable) else "store"
-            log.warning("waiting for the %s: %s", what, error.line)
+            outages.failed(error)
+            has_failed = True
             pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+        else:
+            if has_failed:
+                outages.succeeded()
+            return result
 
 
 def read(catalog: "Catalog", query: "Callable[[Connection], T]", *, stop: StopSignal) -> T:

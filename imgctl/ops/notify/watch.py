@@ -1,6 +1,5 @@
 """Waiting for images to change state: one thread reads them for all watchers, notified by Postgres, else polling."""
 
-import logging
 import threading
 from collections.abc import Callable, Iterable
 from contextlib import closing
@@ -9,6 +8,7 @@ from uuid import UUID
 
 from imgctl.errors import CatalogError
 from imgctl.model import Status
+from imgctl.ops.common.retry import CATALOG_OUTAGES
 from imgctl.run.stop import Flag
 from imgctl.store.catalog.engine import Catalog
 from imgctl.store.catalog.listen import open_wait
@@ -18,8 +18,6 @@ from imgctl.store.catalog.schema import POSTGRES
 # Without a notification changes are still found, only later.
 LISTENING_SECONDS, LOOKING_SECONDS = 5.0, 0.5
 SHORTEST_SECONDS = 0.1
-
-log = logging.getLogger(__name__)
 
 Notify = Callable[[UUID, Status], None]
 
@@ -89,8 +87,9 @@ class Watch:
             with self._catalog.read() as connection:
                 found = lookup(connection, ids)
         except CatalogError as error:
-            log.warning("cannot read the images that are watched, trying again: %s", error.line)
+            CATALOG_OUTAGES.failed(error)
             return
+        CATALOG_OUTAGES.succeeded()
         for watcher in watchers:
             for image, before in watcher.sent.items():
                 status = found[image][1] if image in found else before

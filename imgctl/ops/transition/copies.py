@@ -1,6 +1,5 @@
 """Concurrent copies of a batch's originals within the store, through outages; a move of unknown result stays promised."""
 
-import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
@@ -9,7 +8,7 @@ from uuid import UUID
 
 from imgctl.errors import BucketMissing, CatalogError, StoreDenied, StoreError, StoreFull, StoreUnavailable
 from imgctl.model import Image
-from imgctl.ops.common.retry import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, RETRY_SECONDS, StopSignal
+from imgctl.ops.common.retry import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, RETRY_SECONDS, STORE_OUTAGES, StopSignal
 from imgctl.ops.transition.eligibility import Verdict
 from imgctl.pricing.prices import STANDARD
 from imgctl.run.threads import end_threads, open_threads
@@ -20,8 +19,6 @@ from imgctl.store.catalog.queries.storage_class import Seen, Settled
 FATAL = (StoreDenied, BucketMissing, StoreFull)
 # A look before the copy, the copy, a look after it.
 REQUESTS_A_MOVE = 3
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,6 +151,8 @@ class Mover:
                 del left[job.id]
                 yield ended
             if ended_count:
+                if pause > FIRST_PAUSE_SECONDS:
+                    STORE_OUTAGES.succeeded()
                 pause, down_since = FIRST_PAUSE_SECONDS, time.monotonic()
             if not unsure:
                 self._limit = min(self._most, self._limit + 1)
@@ -179,7 +178,7 @@ class Mover:
     def _back_off(self, unsure: Moved, pause: float, down_seconds: float) -> float:
         """Wait before the next round and lower the concurrency; returns the next pause in seconds."""
         self._limit = max(1, self._limit // 2)
-        log.warning("waiting for the store: %s", unsure.error)
+        STORE_OUTAGES.failed(unsure.error)
         if down_seconds + pause > self._outage_seconds:
             self.gone = unsure.error
         else:

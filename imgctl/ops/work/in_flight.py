@@ -14,6 +14,7 @@ from uuid import UUID
 
 from imgctl.config.places import StoreSettings
 from imgctl.errors import ImgctlError, StoreDenied, StoreError, StoreUnavailable, WorkerError
+from imgctl.ops.common.retry import STORE_OUTAGES
 from imgctl.ops.work.order import Batch, Ending, Job, Outcome, WorkOrder
 from imgctl.ops.work.task import check_store, render_batch
 from imgctl.run.pools.child import TOO_LARGE
@@ -226,6 +227,8 @@ class StoreWatch:
         self._checked = None
         error = checked.exception()
         if error is None:
+            if self.unreachable:
+                STORE_OUTAGES.succeeded()
             forgiven, self._down_since, self._pause = self.unreachable, None, FIRST_PAUSE_SECONDS
             if self._refused_in_a_row > (MOST_REFUSED if self._has_put else 0):
                 self.fatal = next((one.refused for one in self._undecided if one.refused), None)
@@ -238,7 +241,7 @@ class StoreWatch:
         if isinstance(error, StoreError) and (lasting or not isinstance(error, StoreUnavailable)):
             self.fatal = error
             return self._release(forgiven=True)
-        log.warning("waiting for the store: %s", error)
+        STORE_OUTAGES.failed(error)
         self._check_at, self._pause = now + self._pause, min(2 * self._pause, LONGEST_PAUSE_SECONDS)
         return []
 

@@ -54,6 +54,7 @@ class Listen:
         self._connection: Connection | None = None
         self._listens = False
         self._pooled = False
+        self._is_polling = False
         self._poll = Poll()
 
     def wait(self, seconds: float, stop: Stopping) -> None:
@@ -72,7 +73,9 @@ class Listen:
                 return
             self._receive(seconds, stop)
         except (SQLAlchemyError, Error) as error:
-            log.warning("cannot listen for new work, polling: %s", str(error).strip())
+            if not self._is_polling:
+                log.warning("cannot listen for new work, polling: %s", str(error).strip())
+            self._is_polling = True
             self.close()
             self._poll.wait(min(seconds, RECONNECT_SECONDS), stop)
 
@@ -105,6 +108,9 @@ class Listen:
                 return
         self._connection.execute(f"LISTEN {self._channel}")
         self._listens = True
+        if self._is_polling:
+            self._is_polling = False
+            log.warning("listening for new work again")
 
     def _receive(self, seconds: float, stop: Stopping) -> None:
         assert self._connection is not None

@@ -1,5 +1,6 @@
 """Queries leave nothing in a session, so that a pooler can use any session for them."""
 
+import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
@@ -7,8 +8,9 @@ from contextlib import ExitStack, closing
 import pytest
 from sqlalchemy import text
 
+from imgctl.run.stop import Flag
 from imgctl.store.catalog.engine import Catalog, open_catalog
-from imgctl.store.catalog.listen import has_pooler
+from imgctl.store.catalog.listen import Listen, has_pooler
 from imgctl.store.catalog.queries.claims import claim
 from imgctl.store.catalog.queries.results import finish
 from imgctl.store.catalog.upgrade import HEAD, found, upgrade
@@ -73,3 +75,20 @@ def test_a_pooler_is_distinguished_from_a_server(pooled: Catalog, postgres_url: 
         direct = stack.enter_context(closing(open_catalog(postgres_url)))
 
         assert (has_pooler(pooled), has_pooler(direct)) == (True, False)
+
+
+def test_a_listener_reports_an_outage_once(caplog: pytest.LogCaptureFixture) -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as held,
+        closing(
+            open_catalog(f"postgresql://nobody@127.0.0.1:{held.getsockname()[1]}/nothing?connect_timeout=2")
+        ) as away,
+        closing(Listen(away)) as wait,
+    ):
+        held.close()
+        for _ in range(3):
+            wait.wait(0, Flag())
+
+    assert [record.getMessage().partition(":")[0] for record in caplog.records] == [
+        "cannot listen for new work, polling"
+    ]
