@@ -42,6 +42,7 @@ UNLOCKED = (
     r"CREATE (UNIQUE )?INDEX CONCURRENTLY IF NOT EXISTS ",
     r"ALTER TABLE \w+ VALIDATE CONSTRAINT ",
     r"UPDATE alembic_version SET ",
+    r"SELECT set_config\(name, ",
 )
 
 
@@ -267,6 +268,40 @@ def test_limits_of_the_administrator_do_not_end_the_build_of_optional_indexes(em
             made = pool.submit(make_optional, catalog)
             await_build(empty_postgres_url, made, milliseconds=1000)
         assert made.result(timeout=60) == list(OPTIONAL)
+
+
+def test_limits_of_the_administrator_do_not_end_the_printed_ddl(empty_postgres_url: str) -> None:
+    with closing(open_catalog(empty_postgres_url)) as before:
+        upgrade(before, to="0007")
+    limit(empty_postgres_url, 500)
+
+    def run_ddl() -> list[str]:
+        script = ddl("postgresql", since="0007")
+        with psycopg.connect(empty_postgres_url.replace("+psycopg", ""), autocommit=True) as connection:
+            for statement in script.split(";\n\n"):
+                connection.execute(statement.encode())
+            return [str(connection.execute(f"SHOW {name}".encode()).fetchall()[0][0]) for name in LIMITS[:2]]
+
+    with ThreadPoolExecutor(1) as pool:
+        with old_reader(empty_postgres_url):
+            run = pool.submit(run_ddl)
+            await_build(empty_postgres_url, run, milliseconds=1000)
+        assert run.result(timeout=60) == ["500ms", "500ms"]
+
+
+def test_limits_that_a_pooler_keeps_are_named(
+    empty_postgres_url: str, pooled_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with closing(open_catalog(empty_postgres_url)) as direct:
+        upgrade(direct, to="0007")
+    limit(empty_postgres_url, 50_000)
+
+    with closing(open_catalog(pooled_url)) as pooled:
+        upgrade(pooled)
+
+    warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert len(warnings) == 1
+    assert "lock_timeout = 50s, statement_timeout = 50s, transaction_timeout = 50s" in warnings[0]
 
 
 def test_a_table_in_use_is_tried_again_under_the_administrator_s_shorter_limit(

@@ -16,6 +16,7 @@ How to write a migration
 tests/store/catalog/test_online.py checks these rules for each revision.
 """
 
+import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from psycopg import Connection
 
 T = TypeVar("T")
+
+log = logging.getLogger(__name__)
 
 LOCK_TIMEOUT_SECONDS = 1.0
 """How long a step waits for a table lock: later queries queue behind it, so a reader or writer stalls at most this long."""
@@ -60,9 +63,8 @@ def brief(step: Callable[[], None]) -> None:
         for tries_left in reversed(range(TRIES)):
             op.execute("BEGIN")
             op.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT_SECONDS:g}s'")
-            if not context.as_sql:
-                # Shorter limits of the administrator would end the wait by another error, which is not retried.
-                op.execute(_set("'0'", _BRIEF_LIMITS, local=True))
+            # Shorter limits of the administrator would end the wait by another error, which is not retried.
+            op.execute(_set("'0'", _BRIEF_LIMITS, local=True))
             try:
                 step()
                 op.execute("COMMIT")
@@ -127,20 +129,29 @@ def _unlimited() -> Iterator[None]:
     context = op.get_context()
     with context.autocommit_block():
         # Behind a pooler the next statement may run in another session, and the setting would stay in a shared one.
-        if context.as_sql or is_pooled(cast("Connection", op.get_bind().connection.driver_connection)):
+        if not context.as_sql and is_pooled(cast("Connection", op.get_bind().connection.driver_connection)):
+            _warn_of_limits()
             yield
             return
         op.execute(_set("'0'", _LIMITS))
         try:
             yield
         finally:
-            if not op.get_bind().invalidated:
+            if context.as_sql or not op.get_bind().invalidated:
                 op.execute(_set("reset_val", _LIMITS))
 
 
 def _set(value: str, names: str, *, local: bool = False) -> str:
     """Set those of the settings that this version of Postgres has, for the session or (`local`) for the transaction."""
     return f"SELECT set_config(name, {value}, {local}) FROM pg_settings WHERE name IN ({names})"  # noqa: S608 - constants
+
+
+def _warn_of_limits() -> None:
+    shown = "SELECT string_agg(name || ' = ' || current_setting(name), ', ' ORDER BY name) FROM pg_settings"
+    limits = op.get_bind().execute(sa.text(f"{shown} WHERE name IN ({_LIMITS}) AND setting <> '0'")).scalar()
+    if limits:
+        hint = "if one ends this step, run imgctl init on a direct connection to the database"
+        log.warning("behind a pooler the database's limits cannot be lifted: %s (%s)", limits, hint)
 
 
 def _postgres() -> bool:
