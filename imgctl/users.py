@@ -11,6 +11,10 @@ UUID_PATTERN = "[0-9a-fA-F]{8}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{4}-?
 _UUID = re.compile(rf"(?:urn:uuid:)?(?:{UUID_PATTERN}|\{{{UUID_PATTERN}\}})")
 
 
+# Unicode's forms take quadratic time.
+_LONGEST = 1000
+
+
 class Users:
     """Parses users from options and lists by [users] namespace; calls `report` for the first name that it maps."""
 
@@ -40,12 +44,13 @@ def _id_of(text: str, namespace: UUID | None) -> UUID:
     if _UUID.fullmatch(bare):
         return UUID(bare)
     if namespace is None:
+        text = text[:_LONGEST]
         hint = "8-4-4-4-12 hex digits, or set [users] namespace to use names and numbers"
         raise UsageError(f"invalid UUID: {text!r}", hint=hint)
     import unicodedata
 
-    name = unicodedata.normalize("NFC", bare)
+    name = unicodedata.normalize("NFC", bare) if len(bare) <= _LONGEST else ""
     # Invisible characters are mistakes, and systems encode lone surrogates differently.
     if not name or not name.isprintable():
-        raise UsageError(f"invalid user: {text!r}", hint="a UUID, a name or a number")
+        raise UsageError(f"invalid user: {text[:_LONGEST]!r}", hint="a UUID, a name or a number")
     return uuid5(namespace, name)

@@ -49,10 +49,11 @@ def test_the_mapping_is_the_one_the_documentation_states() -> None:
     assert str(NAMED.id_of("4711")) == "ef9c12b5-3250-5cee-aeb8-5ba75c5b62a6"
 
 
-@pytest.mark.parametrize("text", ["", "  ", "a\0b", "a\nb", "\ud800", "soft\xadhyphen"])
+@pytest.mark.parametrize("text", ["", "  ", "a\0b", "a\nb", "\ud800", "soft\xadhyphen", "a" * 10_000])
 def test_text_that_cannot_be_a_user_is_refused(text: str) -> None:
-    with pytest.raises(UsageError, match="invalid user"):
+    with pytest.raises(UsageError, match="invalid user") as caught:
         NAMED.id_of(text)
+    assert len(caught.value.line) < 2000
 
 
 def test_without_a_namespace_a_name_is_refused_and_the_setting_named() -> None:

@@ -4,7 +4,7 @@ import json
 import logging
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -38,7 +38,7 @@ _NAMES = (
 )
 
 # Compiled at the first record.
-_RULES = (
+_RULES: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
     # Up to the end of the quoted string, else of the line: the header's parts are separated by spaces and commas.
     (
         r"""(?i)(authorization\\?["']?\s*[:=]\s*)(?:b?"[^"\n]*"?|b?'[^'\n]*'?|[^\r\n]*)""",
@@ -46,7 +46,12 @@ _RULES = (
     ),
     (rf"(?i)((?:{'|'.join(_NAMES)}){_IS}){_VALUE}", rf"\1{MASK}"),
     # Greedy: a password may itself contain an @ or a slash, and hiding too much is better than showing a character.
-    (r"""(://[^\s:/@"']*:)[^\s"'<>]*@""", rf"\1{MASK}@"),
+    # Without an @ the search continues where the next URL may reach beyond a < or a >, else at the end: a search from
+    # each URL would take quadratic time.
+    (
+        r"""(://[^\s:/@"']*:)(?:[^\s"'<>]*@|[^\s"'<>]*(?=://[^\s:/@"'<>]*[<>])|[^\s"'<>]*)""",
+        lambda found: f"{found[1]}{MASK}@" if found[0].endswith("@") else found[0],
+    ),
     (r"(?:AKIA|ASIA)[0-9A-Z]{12,}", MASK),
 )
 

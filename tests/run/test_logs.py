@@ -4,6 +4,7 @@ import json
 import logging
 import multiprocessing
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from imgctl.config.service import LogSettings
@@ -244,6 +245,20 @@ def test_a_secret_is_redacted(
 @given(key_id=KEY_IDS, before=AROUND, after=AROUND)
 def test_a_key_id_is_redacted(key_id: str, before: str, after: str) -> None:
     assert key_id not in redact(f"{before}{key_id} {after}")
+
+
+@given(st.text(alphabet="u:/@< >'", max_size=30).map(lambda text: text.replace("u", "://")))
+@example("://a:b://u<x:p@h")
+def test_a_password_in_any_url_is_redacted_as_by_a_search_from_each(text: str) -> None:
+    slow = re.sub(r"""(://[^\s:/@"']*:)[^\s"'<>]*@""", r"\1[redacted]@", text)
+
+    assert redact(text) == slow
+
+
+def test_a_text_of_many_urls_is_redacted_in_one_pass() -> None:
+    text = "://a:" * 400_000
+
+    assert redact(text) == text
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Protocol
 
 from imgctl.ops.ingest.outcome import Fate, Reason
+from imgctl.units import count_of
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -23,6 +24,9 @@ _FIND = "SELECT part, size, offset, packed, method, crc, data FROM members WHERE
 
 
 PIECE = 2**20
+LONGEST_NAME = 2**12
+"""The longest name of a member in characters, as the longest path of a file: Unicode's forms take quadratic time."""
+_SHOWN = 100
 COPY_AGAIN = "copy it again from its source"
 
 
@@ -125,6 +129,13 @@ class MemberIndex:
     def close(self) -> None:
         """Drop the index."""
         self._connection.close()
+
+
+def too_long(name: str, size: int) -> Member:
+    """Return the member that stands for one whose name, or whose link, is longer than LONGEST_NAME."""
+    detail = f"a name of {count_of(len(name), 'character')}: rename it in the archive"
+    odd = Odd(fate=Fate.FAILED, reason=Reason.UNREADABLE, detail=detail)
+    return Member(name=f"{name[:_SHOWN]}…", size=size, offset=0, odd=odd)
 
 
 def stamp_of(*parts: str) -> int:

@@ -12,7 +12,17 @@ from math import isfinite
 from typing import IO, Self, cast
 
 from imgctl.ops.ingest.outcome import Fate, Reason
-from imgctl.ops.sources.members import COPY_AGAIN, PIECE, Damaged, Member, Odd, message_of, stamp_of
+from imgctl.ops.sources.members import (
+    COPY_AGAIN,
+    LONGEST_NAME,
+    PIECE,
+    Damaged,
+    Member,
+    Odd,
+    message_of,
+    stamp_of,
+    too_long,
+)
 from imgctl.regular import regular
 from imgctl.units import count_of
 
@@ -100,7 +110,7 @@ class TarPart:
                 while (info := archive.next()) is not None:
                     # tarfile would keep every member in memory.
                     archive.members.clear()  # type: ignore[attr-defined]
-                    last = info.name
+                    last = info.name[:LONGEST_NAME]
                     if not info.isdir():
                         self._current = (archive, info)
                         yield _member(info)
@@ -191,6 +201,8 @@ def _exactly(file: IO[bytes], size: int) -> Iterator[bytes]:
 
 
 def _member(info: tarfile.TarInfo) -> Member:
+    if (longest := max(info.name, info.linkname, key=len)) and len(longest) > LONGEST_NAME:
+        return too_long(longest, info.size)
     # A PAX header may hold any number.
     mtime_ns = int(max(-_MOST_NS, min(_MOST_NS, info.mtime * 10**9))) if isfinite(info.mtime) else 0
     return Member(

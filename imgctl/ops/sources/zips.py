@@ -12,7 +12,17 @@ from typing import BinaryIO
 from zipfile import BadZipFile, ZipExtFile, ZipFile, ZipInfo
 
 from imgctl.ops.ingest.outcome import Fate, Reason
-from imgctl.ops.sources.members import COPY_AGAIN, PIECE, Damaged, Member, Odd, message_of, stamp_of
+from imgctl.ops.sources.members import (
+    COPY_AGAIN,
+    LONGEST_NAME,
+    PIECE,
+    Damaged,
+    Member,
+    Odd,
+    message_of,
+    stamp_of,
+    too_long,
+)
 from imgctl.regular import regular
 from imgctl.units import count_of
 
@@ -142,7 +152,7 @@ def _refused(record: bytes, span: range, error: Exception) -> Member:
             return _member(info, span)
     except _REFUSED:
         pass
-    return _damaged(name, message_of(error))
+    return too_long(name, 0) if len(name) > LONGEST_NAME else _damaged(name, message_of(error))
 
 
 def _damaged(name: str, why: str) -> Member:
@@ -222,6 +232,8 @@ def _member(info: ZipInfo, span: range) -> Member:
     if info.create_system == _DOS and "/" not in name:
         # Some Windows programs write backslashes.
         name = name.replace("\\", "/")
+    if len(name) > LONGEST_NAME:
+        return too_long(name, 0)
     if not (0 <= offset < span.stop and info.compress_size < span.stop and info.file_size <= _MOST_SIZE):
         return _damaged(name, "an offset or a size beyond its end")
     return Member(

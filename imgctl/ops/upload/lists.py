@@ -20,6 +20,8 @@ PIECE = 2**16
 # Linux paths have at most 4,096 bytes, so the first NUL of a NUL-separated list comes before this.
 _SAMPLE = 2**13
 _LONGEST = 2**16
+# Of a file, an object or a member of an archive.
+_LONGEST_PATH = 2**12
 _BOM = b"\xef\xbb\xbf"
 _OPTIONAL = frozenset(("user_id", "caption", "uploaded_at", "name", "taken_at", "sha256"))
 _SHA256 = re.compile("[0-9a-fA-F]{64}")
@@ -99,6 +101,8 @@ def _entry(row: Row, users: Users) -> Entry | BadLine:
     path, found = row["path"], owner_and_date(row, users)
     if "\0" in path:
         return BadLine(detail="the path contains a NUL")
+    if len(path) > _LONGEST_PATH:
+        return BadLine(detail=f"the path is longer than {count_of(_LONGEST_PATH, 'character')}")
     if not _is_name(path):
         return BadLine(detail=f"invalid path {path!r}: not UTF-8")
     if isinstance(found, BadLine):

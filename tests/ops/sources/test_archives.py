@@ -700,3 +700,23 @@ def test_a_zip_whose_members_share_their_bytes_is_damaged(tmp_path: Path, opened
     assert found.pop("a.zip/0.jpg") == "read"
     (what,) = found.values()
     assert what.startswith("unreadable: damaged, cut off or not a ZIP (its members overlap)")
+
+
+@pytest.mark.parametrize("name", ["a.zip", "a.tar", "a.tgz"])
+def test_a_name_longer_than_any_path_costs_one_member(name: str, tmp_path: Path, opened: Opened) -> None:
+    # Bringing this into a form of Unicode takes seconds in a ZIP, and an hour at the length that a TAR may have.
+    long = "a" + "\u0301\u0323" * 16_000 + ".jpg"
+    if name == "a.zip":
+        with ZipFile(tmp_path / name, "w") as file:
+            file.writestr(long, PHOTO)
+            file.writestr("b.jpg", PHOTO)
+    else:
+        with tarfile.open(tmp_path / name, "w:gz" if name == "a.tgz" else "w") as archive:
+            archive.addfile(header(long), BytesIO(PHOTO))
+            archive.addfile(header("b.jpg"), BytesIO(PHOTO))
+
+    found = ended(opened(tmp_path / name))
+
+    assert found.pop(f"{name}/b.jpg") == "read"
+    ((place, what),) = found.items()
+    assert len(place) < 200 and what.startswith("unreadable: a name of 32,005 characters: rename it")

@@ -162,6 +162,7 @@ def test_bad_manifest_lines_are_reported_by_number_and_the_rest_is_read(tmp_path
 
 def test_an_invalid_path_in_a_manifest_is_reported(tmp_path: Path) -> None:
     text = '{"path": "a\\u0000b"}\n{"path": "\\ud800"}\n{"path": "missing"}\n{"path": "\\udcff"}\n'
+    text += '{"path": "%s"}\n' % ("x" * 5000)
     (tmp_path / "\udcff").write_bytes(b"x")
 
     reasons = [
@@ -169,7 +170,7 @@ def test_an_invalid_path_in_a_manifest_is_reported(tmp_path: Path) -> None:
     ]
 
     # U+D800 alone stands for no bytes, so it is invalid; U+DCFF stands for the byte 0xff.
-    assert reasons == [Reason.BAD_LINE, Reason.BAD_LINE, Reason.NOT_FOUND]
+    assert reasons == [Reason.BAD_LINE, Reason.BAD_LINE, Reason.NOT_FOUND, Reason.BAD_LINE]
 
 
 def test_pipes_and_sockets_in_lists_are_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
