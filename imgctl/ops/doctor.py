@@ -74,6 +74,7 @@ def _catalog(settings: Settings) -> Iterator[Check]:
             if catalog.dialect == SQLITE:
                 yield _checked("damage", lambda: _damage(catalog))
             yield _checked("writes", lambda: _writes(catalog))
+            yield from _rights(catalog)
             schema = _checked("schema", lambda: _schema(catalog))
             yield schema
             if schema.ok:
@@ -104,6 +105,27 @@ def _writes(catalog: Catalog) -> str:
 
     check_writable(catalog)
     return "accepted"
+
+
+def _rights(catalog: Catalog) -> Iterator[Check]:
+    """Report rights on tables that this user lacks. Roles that only read, or never delete, are no fault."""
+    from imgctl.store.catalog.health import DELETES, READS, WRITES, missing_rights
+
+    try:
+        missing = missing_rights(catalog)
+    except ImgctlError as error:
+        yield Check(name="rights", level=Level.FAIL, detail=error.message, hint=error.hint)
+        return
+    only_reads = missing.rights >= WRITES
+    for needed, level, who in (
+        (READS, Level.FAIL, "every command needs"),
+        (WRITES, Level.WARN if only_reads else Level.FAIL, "upload, insert, work and others that write need"),
+        (DELETES, Level.OK, "repair, hold, release and erase need"),
+    ):
+        if named := missing.among(needed):
+            grants = "; ".join(f"GRANT {one} TO {missing.quoted_user}" for one in named)
+            detail = f"{missing.user} lacks what {who}: {'; '.join(named)}"
+            yield Check(name="rights", level=level, detail=detail, hint=grants)
 
 
 def _erasures(catalog: Catalog, settings: Settings) -> Iterator[Check]:

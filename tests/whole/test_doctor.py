@@ -1,4 +1,4 @@
-"""`imgctl doctor` reports a catalog that is damaged or accepts no writes, and erasures that cannot finish."""
+"""`imgctl doctor` reports a catalog that is damaged or accepts no writes, missing rights, and stuck erasures."""
 
 import os
 import shutil
@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from sqlalchemy import make_url, text
+from sqlalchemy import create_engine, make_url, text
 
 from imgctl.keys import new_id
 from imgctl.store.catalog import health
@@ -148,6 +148,69 @@ def test_a_database_that_is_read_only_by_default_is_reported(servers: Deployment
     read_only = replace(servers, catalog_url=f"{servers.catalog_url}&options=-cdefault_transaction_read_only%3Don")
 
     assert_fails(read_only.run("doctor", "--json"), "writes", "default_transaction_read_only", "ALTER ROLE")
+
+
+@pytest.mark.parametrize(
+    ("granted", "code", "found"),
+    [
+        (["SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public"], 0, []),
+        (
+            ["SELECT ON ALL TABLES IN SCHEMA public", "INSERT, UPDATE ON images, operations, fingerprints"],
+            0,
+            [("ok", "DELETE ON images; INSERT, UPDATE ON erased, holds")],
+        ),
+        (
+            ["SELECT ON ALL TABLES IN SCHEMA public", "DELETE ON images", "INSERT, UPDATE ON erased, holds"],
+            0,
+            [("warn", "INSERT, UPDATE ON fingerprints, images, operations")],
+        ),
+        (
+            ["SELECT, INSERT ON ALL TABLES IN SCHEMA public", "DELETE ON images", "UPDATE ON erased, holds, images"],
+            1,
+            [("fail", "UPDATE ON fingerprints, operations")],
+        ),
+        (
+            ["SELECT ON images, operations, fingerprints, erased, alembic_version", "INSERT, UPDATE ON images"],
+            1,
+            [
+                ("fail", "SELECT ON holds"),
+                ("fail", "INSERT, UPDATE ON fingerprints, operations"),
+                ("ok", "DELETE ON images; INSERT, UPDATE ON erased, holds"),
+            ],
+        ),
+    ],
+)
+def test_missing_rights_are_named_with_their_grants(
+    embedded: Deployment, postgres_url: str, granted: list[str], code: int, found: list[tuple[str, str]]
+) -> None:
+    role = f'"a role of {make_url(postgres_url).database}"'
+    url = make_url(postgres_url).set(username=role.strip('"')).render_as_string(hide_password=False)
+    user = replace(embedded, catalog_url=url)
+    engine = create_engine(postgres_url, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(f"CREATE ROLE {role} LOGIN"))
+        try:
+            for rights in granted:
+                connection.execute(text(f"GRANT {rights} TO {role}"))
+            before = user.run("doctor", "--json")
+            for one in before.of("check"):
+                if one["name"] == "rights":
+                    connection.execute(text(str(one["hint"])))
+            after = user.run("doctor", "--json")
+        finally:
+            connection.execute(text(f"DROP OWNED BY {role}"))
+            connection.execute(text(f"DROP ROLE {role}"))
+    engine.dispose()
+
+    assert before.code == code, before.out
+    named = [
+        (str(one["level"]), str(one["detail"]).partition(": ")[2])
+        for one in before.of("check")
+        if one["name"] == "rights"
+    ]
+    assert named == found
+    assert after.code == 0, after.out
+    assert "rights" not in {one["name"] for one in after.of("check")}
 
 
 def test_a_standby_is_reported(embedded: Deployment, tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
-"""Checks of a database for `doctor`: whether it accepts writes, and whether a SQLite file is damaged."""
+"""Checks of a database for `doctor`: whether it accepts writes, a user's rights, and whether a SQLite file is damaged."""
 
+from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from threading import Event, Thread
 from typing import TYPE_CHECKING, cast
@@ -10,13 +12,57 @@ from sqlalchemy.exc import OperationalError
 from imgctl.errors import CatalogError
 from imgctl.store.catalog.engine import Catalog
 from imgctl.store.catalog.explain import DAMAGED_HINT, READ_ONLY_HINT, unwritable
-from imgctl.store.catalog.schema import SQLITE
+from imgctl.store.catalog.schema import POSTGRES, SQLITE
 
 if TYPE_CHECKING:
     from sqlite3 import Connection
 
 _PAUSE_SECONDS = 0.01
 _MODE = text("SELECT pg_is_in_recovery(), current_setting('transaction_read_only') = 'on'")
+_WRITTEN, _RARELY_WRITTEN = ("images", "operations", "fingerprints"), ("erased", "holds")
+# What the commands need, as docs/operations/permissions.md grants it to roles: right and table.
+READS = frozenset(product(["SELECT"], (*_WRITTEN, *_RARELY_WRITTEN, "alembic_version")))
+WRITES = frozenset(product(["INSERT", "UPDATE"], _WRITTEN))
+DELETES = frozenset({("DELETE", "images"), *product(["INSERT", "UPDATE"], _RARELY_WRITTEN)})
+# A table that this user cannot see, or that does not exist, has no rights to name.
+_MISSING = text("""
+SELECT privilege, name FROM unnest(CAST(:privileges AS text[]), CAST(:names AS text[])) AS wanted (privilege, name)
+WHERE NOT has_table_privilege(to_regclass(name)::oid, privilege)
+""")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Missing:
+    """The rights that a database user lacks, each a privilege and a table."""
+
+    user: str
+    rights: frozenset[tuple[str, str]]
+
+    @property
+    def quoted_user(self) -> str:
+        """The user as SQL writes it."""
+        return '"' + self.user.replace('"', '""') + '"'
+
+    def among(self, needed: frozenset[tuple[str, str]]) -> list[str]:
+        """Return those of the needed rights as `GRANT` names them: `INSERT, UPDATE ON erased, holds`."""
+        by_table: dict[str, list[str]] = {}
+        for privilege, table in sorted(self.rights & needed):
+            by_table.setdefault(table, []).append(privilege)
+        by_privileges: dict[str, list[str]] = {}
+        for table, privileges in by_table.items():
+            by_privileges.setdefault(", ".join(privileges), []).append(table)
+        return [f"{privileges} ON {', '.join(tables)}" for privileges, tables in by_privileges.items()]
+
+
+def missing_rights(catalog: Catalog) -> Missing:
+    """Return what the user lacks; nothing for SQLite, whose rights are those of the file."""
+    if catalog.dialect != POSTGRES:
+        return Missing(user="", rights=frozenset())
+    privileges, names = zip(*sorted(READS | WRITES | DELETES), strict=True)
+    with catalog.read() as connection:
+        user = str(connection.execute(text("SELECT current_user")).scalar_one())
+        found = connection.execute(_MISSING, {"privileges": list(privileges), "names": list(names)})
+        return Missing(user=user, rights=frozenset((str(right), str(table)) for right, table in found))
 
 
 def check_writable(catalog: Catalog) -> None:
