@@ -47,10 +47,14 @@ def expression(pattern: str) -> str:
 
 def below_root(names: list[str], pattern: str, below: str) -> str:
     """Return the joined expressions of a pattern's names, `**` matching any number of names, followed by `below`."""
-    out, last = "", len(names) - 1
+    out, last, atomic = "", len(names) - 1, False
     for place, name in enumerate(names):
+        if name == "**" and atomic:
+            out += ")"
         if name == "**" and place < last:
-            out += ANY_DEPTH
+            # As within a name: the first match of the names between two ** always suffices.
+            atomic = "**" in names[place + 1 :]
+            out += f"(?>{ANY_DEPTH}" if atomic else ANY_DEPTH
         elif name == "**" and below == BELOW:
             out += ".*"
         else:

@@ -67,6 +67,13 @@ def test_the_first_matching_pattern_equals_that_of_a_reference(patterns: list[st
     assert Globs(patterns).fitting(path) == slow
 
 
+def test_a_long_path_is_matched_in_bounded_work() -> None:
+    path = "a/b/c/" * 700
+
+    assert Globs(["**/a/**/b/**/c/**/d"]).fitting(path) is None
+    assert Globs(["**/a/**/b/**/c/**/d"]).fitting(f"{path}d") is not None
+
+
 @pytest.mark.parametrize(
     ("pattern", "path"),
     [
