@@ -243,7 +243,7 @@ def _is_since(modified: str | None, since: str | None) -> bool:
         return False
     try:
         return parsedate_to_datetime(modified) <= parsedate_to_datetime(since)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         # An invalid date is ignored.
         return False
 

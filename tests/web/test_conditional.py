@@ -89,6 +89,13 @@ def test_a_known_version_is_not_sent_again(local_server: Served, paths: list[str
         assert local_server.client.get(path, headers={"If-None-Match": '"other"'}).status_code == 200
 
 
+@pytest.mark.parametrize("since", ["soon", "Fri, 21 Dec 99999999999 00:00:00 GMT", "Fri, 21 Dec 2012 00:00:00"])
+def test_an_invalid_date_of_a_client_is_ignored(local_server: Served, paths: list[str], since: str) -> None:
+    (blob,) = [path for path in paths if path.startswith("/blobs/")][:1]
+
+    assert local_server.client.get(blob, headers={"If-Modified-Since": since}).status_code == 200
+
+
 def test_a_list_has_another_version_when_an_image_changes(local_server: Served, paths: list[str]) -> None:
     before = local_server.client.get("/images").headers["etag"]
     local_server.send(photo(3))

@@ -28,7 +28,7 @@ from imgctl.units import count_of
 
 _BROKEN = (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, ValueError)
 
-# Times that the journal can store.
+# 292 years from 1970.
 _MOST_NS = 2**63 - 1
 
 # The headers of one member: long names, PAX records, the map of a sparse file. tarfile reads them at once, and a

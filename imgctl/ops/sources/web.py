@@ -161,7 +161,7 @@ def _stamp(response: HTTPResponse) -> tuple[int, bool]:
 def _mtime_ns(response: HTTPResponse) -> int:
     try:
         return int((parsedate_to_datetime(response.headers.get("Last-Modified", "")) - EPOCH).total_seconds()) * 10**9
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return time.time_ns()
 
 

@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 
 SETTLED_NS = 2 * 10**9
 BUSY_SECONDS = 30.0
+_MOST_NS = 2**63 - 1
 _KNOWN = "SELECT path, size, mtime_ns, inode, sha256, image FROM files WHERE scope = ? AND path IN ({marks})"
 _RECORD, _ROW = "INSERT OR REPLACE INTO files VALUES ", "(?,?,?,?,?,?,?)"
 # SQLite before 3.32 allows 999 parameters.
@@ -85,7 +86,7 @@ class Journal:
             _, size, mtime_ns, inode, digest, image = rows.get(path, (path, -1, 0, 0, b"", b""))
             if not isinstance(digest, bytes) or not isinstance(image, bytes) or len(image) != 16:
                 continue
-            if (size, mtime_ns, inode) == (found.size, found.mtime_ns, _signed(found.stamp)):
+            if (size, mtime_ns, inode) == (found.size, _storable(found.mtime_ns), _signed(found.stamp)):
                 known[found.path] = Entry(found=found, sha256=digest, image=UUID(bytes=image))
         return known
 
@@ -97,7 +98,7 @@ class Journal:
                 scope,
                 e.found.source.identity(e.found),
                 e.found.size,
-                e.found.mtime_ns,
+                _storable(e.found.mtime_ns),
                 _signed(e.found.stamp),
                 e.sha256,
                 e.image.bytes,
@@ -203,6 +204,11 @@ def _check_ours(connection: sqlite3.Connection) -> None:
 def _signed(stamp: int) -> int:
     """Return the stamp as a signed 64-bit integer for SQLite: inodes of network and union file systems use all bits."""
     return stamp - (1 << 64) if stamp >= 1 << 63 else stamp
+
+
+def _storable(mtime_ns: int) -> int:
+    """Return a time as SQLite can store it: file systems and web servers have any year, and 64 bits end in 1677 and 2262."""
+    return max(-_MOST_NS, min(_MOST_NS, mtime_ns))
 
 
 def _way_out(error: sqlite3.Error | OSError) -> str:

@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from uuid import UUID
 
@@ -29,6 +30,19 @@ def test_inodes_of_any_file_system_are_remembered(tmp_path: Path, inode: int) ->
 
     assert journal.known(SCOPE, [one.found]) == {one.found.path: one}
     assert journal.known(SCOPE, [another.found]) == {}
+    journal.close()
+
+
+@pytest.mark.parametrize("year", [-200_000, 1000, 9999, 300_000])
+def test_times_of_any_year_are_remembered(tmp_path: Path, year: int) -> None:
+    found = replace(entry().found, mtime_ns=(year - 1970) * 31_556_952 * 10**9, pinned=True)
+    one = replace(entry(), found=found)
+    journal = Journal(tmp_path / "journal.db")
+
+    journal.record(SCOPE, [one])
+
+    assert journal.known(SCOPE, [found]) == {found.path: one}
+    assert journal.known(SCOPE, [entry().found]) == {}
     journal.close()
 
 

@@ -220,7 +220,7 @@ def _expiry(header: str) -> datetime | None:
     """When a restored copy expires, by the `x-amz-restore` header; None when it has expired or there is none."""
     found = _EXPIRY.search(header)
     if found is not None:
-        with suppress(ValueError):
+        with suppress(ValueError, OverflowError):
             until = parsedate_to_datetime(found[1]).astimezone(UTC)
             return until if until > datetime.now(UTC) else None
     return None

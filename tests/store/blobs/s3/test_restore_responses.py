@@ -74,9 +74,10 @@ def test_retries_of_a_throttled_restore_end() -> None:
         (f'ongoing-request="false", expiry-date="{LATER:%a, %d %b %Y %H:%M:%S} GMT"', False, LATER),
         ('ongoing-request="false", expiry-date="Fri, 21 Dec 2012 00:00:00 GMT"', False, None),
         ('ongoing-request="false", expiry-date="soon"', False, None),
+        ('ongoing-request="false", expiry-date="Fri, 21 Dec 99999999999 00:00:00 GMT"', False, None),
     ],
     # Explicit ids: every process of a parallel run must collect the same names.
-    ids=["restoring", "restored", "expired", "unreadable"],
+    ids=["restoring", "restored", "expired", "unreadable", "beyond"],
 )
 def test_the_restore_header_is_parsed(header: str, restoring: bool, until: datetime | None) -> None:
     store, stubber = stubbed()
