@@ -115,8 +115,10 @@ class TarPart:
                         self._current = (archive, info)
                         yield _member(info)
                 # The checksum of a stream is at its end.
-                while self.streams and file.read(PIECE):
-                    pass
+                while piece := cast("IO[bytes]", archive.fileobj).read(PIECE):
+                    if piece.strip(b"\0"):
+                        why = "more follows its end, as in TARs that were joined"
+                        raise Damaged(f"{why}: extract it with tar --ignore-zeros")
         except (*_BROKEN, OSError) as error:
             if isinstance(error, OSError) and error.errno is not None:
                 raise

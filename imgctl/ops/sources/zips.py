@@ -78,6 +78,8 @@ class ZipPart:
                 with ZipExtFile(file, "r", _info(member)) as packed:
                     while piece := packed.read(PIECE):
                         yield piece
+            except MemoryError:
+                raise Damaged("too little memory to unpack it: extract it") from None
             except NotImplementedError:
                 raise Damaged(f"unsupported compression method {member.method}: extract it") from None
             except (BadZipFile, EOFError, zlib.error, lzma.LZMAError, ValueError, struct.error, OSError) as error:
@@ -107,6 +109,9 @@ def _listed(file: BinaryIO) -> Iterator[Member]:
                 raise BadZipFile("its members overlap")
             yield member
         records, total = records[size:], total + count
+    file.seek(0)
+    if shift > 0 and file.read(4) == b"PK\3\4":
+        raise BadZipFile("another ZIP precedes it, as in ZIPs that were joined")
     # The counter of programs without ZIP64 wraps around after 65,535.
     if (total - members) % 2**16:
         raise BadZipFile(f"its directory lists {total} members, its end counts {members}")

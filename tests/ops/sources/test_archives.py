@@ -720,3 +720,27 @@ def test_a_name_longer_than_any_path_costs_one_member(name: str, tmp_path: Path,
     assert found.pop(f"{name}/b.jpg") == "read"
     ((place, what),) = found.items()
     assert len(place) < 200 and what.startswith("unreadable: a name of 32,005 characters: rename it")
+
+
+@pytest.mark.parametrize("name", ["a.tar", "a.tgz"])
+def test_what_follows_the_end_of_a_tar_is_reported(name: str, tmp_path: Path, opened: Opened) -> None:
+    data = three(tmp_path / "one.tar") * 2
+    (tmp_path / name).write_bytes(compressed(data) if name == "a.tgz" else data)
+
+    found = ended(opened(tmp_path / name))
+
+    assert found.pop(f"{tmp_path.name}/{name}").startswith("unreadable: more follows its end")
+    assert found == {f"{name}/{one}.jpg": "read" for one in "abc"}
+
+
+def test_a_zip_that_precedes_another_is_reported(tmp_path: Path, opened: Opened) -> None:
+    for name in ("a", "b"):
+        with ZipFile(tmp_path / f"{name}.zip", "w") as archive:
+            archive.writestr(f"{name}.jpg", PHOTO)
+    (tmp_path / "ab.zip").write_bytes((tmp_path / "a.zip").read_bytes() + (tmp_path / "b.zip").read_bytes())
+
+    found = ended(opened(tmp_path / "ab.zip"))
+
+    assert found.pop("ab.zip/b.jpg") == "read"
+    ((_, what),) = found.items()
+    assert "another zip precedes it" in what
