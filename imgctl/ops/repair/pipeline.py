@@ -118,12 +118,7 @@ class Repairs:
     def _write(self, decisions: Sequence[Decision]) -> Iterator[Outcome]:
         if not decisions:
             return
-
-        try:
-            changed = write(self._parts.catalog, partial(write_down, decisions=decisions), stop=self._stop)
-        except CatalogError as error:
-            yield from (_ended(one, Fate.FAILED, error.line) for one in decisions)
-            raise
+        changed = write(self._parts.catalog, partial(write_down, decisions=decisions), stop=self._stop)
         for place, one in enumerate(decisions):
             if place in changed:
                 yield _ended(one, Fate.MENDED)
@@ -137,6 +132,9 @@ class Repairs:
         target = trash_key(key, datetime.now(UTC).date())
         try:
             done = carry(self._parts.store, blob, target, certain=lambda: self._still_orphan(decision))
+        except CatalogError:
+            # No fault of this blob: it ends the run.
+            raise
         except ImgctlError as error:
             return _ended(decision, Fate.FAILED, error.line)
         if not done:

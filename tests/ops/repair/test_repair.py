@@ -1,10 +1,12 @@
 """The repair of each finding, and the cases that it leaves alone."""
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from threading import Event
 
 import pytest
 
+from imgctl.errors import CatalogError
 from imgctl.keys import new_id
 from imgctl.model import Status, StorageClass
 from imgctl.ops.audit.findings import Code, Finding
@@ -83,6 +85,32 @@ def test_a_promise_whose_owner_is_held_after_the_decision_is_not_dropped(either:
 
     assert (decision.do, outcome.fate) == (Do.DROP, Fate.DRIFTED)
     assert either.rows() == [row]
+
+
+@pytest.mark.parametrize("act", [Do.REQUEUE, Do.TRASH])
+def test_a_catalog_that_is_lost_after_the_decision_ends_the_run_and_fails_no_finding(
+    archive: Archive, tmp_path: Path, act: Do
+) -> None:
+    store, parts = archive.parts.store, archive.parts
+    if act is Do.TRASH:
+        archive.orphan(1)
+    else:
+        store.delete([archive.ready(1).medium_key or ""])
+    blobs = archive.blobs()
+    outcomes: list[Outcome] = []
+    with thread_pool(1, name="repair") as threads:
+        order = RepairOrder(apply=True, delete_orphans=True, orphan_age_seconds=0, max_delete_percent=100)
+        repairs = Repairs(order, parts, threads, Event())
+        decisions = repairs.decide(archive.audit())
+        parts.catalog.close()
+        (tmp_path / "catalog.db").unlink()
+        with pytest.raises(CatalogError, match="does not exist"):
+            outcomes.extend(repairs.perform(decisions))
+
+    assert [one.do for one in decisions] == [act]
+    assert outcomes == []
+    # A copy may be in the trash: the next run continues from it.
+    assert blobs.items() <= archive.blobs().items()
 
 
 def test_a_promise_with_its_bytes_is_confirmed(archive: Archive) -> None:
