@@ -15,7 +15,7 @@ from starlette.types import ASGIApp
 from imgctl import __version__
 from imgctl.errors import ImgctlError
 from imgctl.run.telemetry.prometheus import CONTENT_TYPE
-from imgctl.web import erasing, events, exports, images, uploads, webhook
+from imgctl.web import bucket_events, erasing, events, exports, images, uploads
 from imgctl.web.answers import HealthAnswer, Problem, refusals
 from imgctl.web.auth import Reader, Scope, check_all_users
 from imgctl.web.gallery import routes as gallery
@@ -52,7 +52,7 @@ def make_app(state: AppState) -> ASGIApp:
         redirect_slashes=False,
     )
     app.state.shared = state
-    routers = [images.router, erasing.router, exports.router, uploads.router, events.router, webhook.router]
+    routers = [images.router, erasing.router, exports.router, uploads.router, events.router, bucket_events.router]
     routers += [router, gallery.router]
     if state.links.own:
         routers.append(images.blobs)

@@ -48,7 +48,7 @@ def command(session: Session, args: Args) -> ExitCode:
     """
     from imgctl.ops.common.signed import signed_report
     from imgctl.ops.sources.open import is_archive
-    from imgctl.ops.verify.report import safe_list
+    from imgctl.ops.verify.safe_list import safe_list
     from imgctl.ops.verify.start import VerifyOrder, verifying
 
     settings, selection, tally = (

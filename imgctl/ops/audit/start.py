@@ -15,9 +15,9 @@ from imgctl.keys import FIRST, PROBES, TRASH
 from imgctl.ops.audit.checkpoint import Checkpoint
 from imgctl.ops.audit.deep import deep
 from imgctl.ops.audit.findings import Finding
-from imgctl.ops.audit.inspect import BATCH, Inspector
 from imgctl.ops.audit.merge import ID, Candidate, Cursor, merge_join
 from imgctl.ops.audit.order import AuditOrder, Tally
+from imgctl.ops.audit.recheck import BATCH, Inspector
 from imgctl.ops.audit.rules import Rules
 from imgctl.ops.audit.segments import Segment, in_order, outside, within
 from imgctl.ops.common.parts import Parts
@@ -64,7 +64,7 @@ def audit(
 
 def _looked(parts: Parts, order: AuditOrder, *, tally: Tally, stop: StopSignal) -> Iterator[Finding]:
     # Imported only for --look: no other audit decodes images.
-    from imgctl.ops.audit.look import look, sampled
+    from imgctl.ops.audit.sample import look, sampled
 
     yield from look(parts, tally=tally, stop=stop, sample=sampled(parts, order, stop=stop))
 

@@ -15,9 +15,9 @@ from imgctl.model import Image, Variant
 from imgctl.ops.audit.findings import Code, Finding
 from imgctl.ops.common.parts import Parts
 from imgctl.ops.common.retry import StopSignal, read, write
+from imgctl.ops.repair.check_bytes import proven
 from imgctl.ops.repair.decide import blob_key, decide, image_of
 from imgctl.ops.repair.order import ACTS, Decision, Do, Evidence, Fate, Outcome, RepairOrder
-from imgctl.ops.repair.proof import proven
 from imgctl.ops.repair.trash import carry, trash_key
 from imgctl.run.threads import thread_pool
 from imgctl.store.catalog.queries import repairs as sql

@@ -14,7 +14,8 @@ from imgctl.ops.common.retry import StopSignal
 from imgctl.ops.common.rows import BadId
 from imgctl.ops.plan import Action, Applied, Fate, PlanWriter, Site, row_version
 from imgctl.ops.repair.decide import image_of
-from imgctl.ops.repair.order import ACTS, Decision, Do, Outcome, RepairOrder, check_losses, check_share
+from imgctl.ops.repair.limits import check_losses, check_share
+from imgctl.ops.repair.order import ACTS, Decision, Do, Outcome, RepairOrder
 from imgctl.ops.repair.order import Fate as Repaired
 from imgctl.ops.repair.pipeline import Repairs, repair
 from imgctl.run.scratch import Scratch

@@ -1,4 +1,7 @@
-"""Preparation of a file for ingest: read once, hashed, recognised by its content."""
+"""Preparation of a file for ingest: read once, hashed, recognised by its content, described and dated.
+
+Files that an export marks as trashed, archived or hidden are left out here, once their sidecars are read.
+"""
 
 import time
 from collections.abc import Iterator, Sequence

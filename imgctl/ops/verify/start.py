@@ -26,7 +26,7 @@ from imgctl.ops.upload.order import Selection, UploadOrder
 from imgctl.ops.upload.prepare import Preparing, prepared
 from imgctl.ops.upload.start import journal_file, own_directories
 from imgctl.ops.verify.check import Against, Checker, Hashed, is_bucket
-from imgctl.ops.verify.hand_over import HandOver
+from imgctl.ops.verify.queue import FileQueue
 from imgctl.run.limits import reuse_large_buffers
 from imgctl.run.threads import thread_pool
 from imgctl.run.window import ByteBudget
@@ -86,7 +86,7 @@ def verifying(
         )
         requests = stack.enter_context(thread_pool(parts.requests, name="look"))
         checker = Checker(parts, against=order.against, pool=requests, stop=stop)
-        ready = HandOver(stop)
+        ready = FileQueue(stop)
         count, chunk = sources.reading(readers=min(MOST_READERS, os.cpu_count() or 1), chunk=CHUNK)
         readers = Readers(
             files,

@@ -16,7 +16,7 @@ IDLE_SECONDS = 1.0
 Item: TypeAlias = Hashed | FileOutcome
 
 
-class HandOver:
+class FileQueue:
     """A bounded queue: items added while one batch is checked form the next."""
 
     def __init__(self, stop: StopSignal) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from imgctl.ops.ingest.outcome import Fate, FileOutcome, Reason
-from imgctl.ops.verify.report import safe_list
+from imgctl.ops.verify.safe_list import safe_list
 
 SAFE = FileOutcome(path="1.zip/a.jpg", fate=Fate.PRESENT, reason=Reason.BY_SHA256)
 
