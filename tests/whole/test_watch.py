@@ -3,11 +3,13 @@
 import os
 import signal
 import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from imgctl.model import Status
+from imgctl.ops.upload import watch
 from imgctl.ops.upload.watch import is_written_to
 from tests.whole.conftest import photo
 from tests.whole.deployment import USER, Deployment, Run, assert_whole
@@ -80,6 +82,53 @@ def test_neither_a_name_that_is_not_utf_8_nor_a_loop_ends_a_watch(
 
     assert ended.code == 0, ended.err
     assert_whole(embedded, [photo(number) for number in range(3)], status=Status.PROCESSING)
+
+
+def scan_always() -> None:
+    """Walk the directory again at once, instead of every hour."""
+    watch.RESCAN_SECONDS = 0.0
+
+
+def test_a_file_is_reported_once_until_it_changes(embedded: Deployment, tmp_path: Path) -> None:
+    place = tmp_path / "scans"
+    (place / ".cache").mkdir(parents=True)
+    (place / "0.jpg").write_bytes(photo(0))
+    (place / "link").symlink_to("0.jpg")
+    (place / "notes.txt").write_text("a note")
+    embedded.run("init")
+    command = ("watch", str(place), "--user", str(USER), "--settle", "0.1s", "--json", "--journal", "none")
+    run = embedded.start(*command, before=scan_always)
+
+    def is_reported(times: int, file: str) -> None:
+        while run.out.read_text().count(f'"{place / file}"') < times:
+            run.process.join(0.05)
+            assert run.process.exitcode is None, run.err.read_text()
+
+    def walk_all(number: int) -> None:
+        # Files of one batch are reported together, after the next of the same walk.
+        (place / f"{number}.jpg").write_bytes(photo(number))
+        is_reported(1, f"{number}.jpg")
+
+    for number in (1, 2, 3):
+        walk_all(number)
+    (place / "notes.txt").write_text("another note")
+    os.utime(place / "0.jpg", (1_700_000_000, 1_700_000_000))
+    is_reported(2, "notes.txt")
+    is_reported(2, "0.jpg")
+    for number in (4, 5, 6):
+        walk_all(number)
+    os.kill(run.process.pid or 0, signal.SIGTERM)
+    ended = run.wait()
+
+    found = Counter((str(one["fate"]), Path(str(one["path"])).name) for one in ended.of("file"))
+    assert found == {
+        **{("uploaded", f"{number}.jpg"): 1 for number in range(7)},
+        ("present", "0.jpg"): 1,
+        ("skipped", "notes.txt"): 2,
+        ("skipped", "link"): 1,
+        ("skipped", ".cache"): 1,
+    }
+    assert (ended.summary["uploaded"], ended.summary["present"], ended.summary["skipped"]) == (7, 1, 4)
 
 
 def test_a_run_after_it_finds_all_there(embedded: Deployment, album: dict[Path, bytes]) -> None:

@@ -53,8 +53,9 @@ def command(session: Session, args: Args) -> ExitCode:
 
     A file is uploaded once it is complete: nothing has written to it for --settle, and, if the system can report it, no
     process has it open for writing. Otherwise it works as `imgctl upload`, with the same journal, reports and exit codes.
-    Files stay where they are. DIR is walked again every hour, in case the system dropped events. A first SIGTERM or
-    SIGINT finishes the files in flight, a second ends the command at once. Needs the extra `imgctl[watch]`.
+    Files stay where they are. DIR is walked again every hour, in case the system dropped events; a skipped or present
+    file is reported once, until it changes. A first SIGTERM or SIGINT finishes the files in flight, a second ends the
+    command at once. Needs the extra `imgctl[watch]`.
     """
     from imgctl.ops.upload.start import journal_file
     from imgctl.ops.upload.watch import WatchOrder, watching

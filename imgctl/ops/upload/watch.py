@@ -5,7 +5,7 @@ import os
 import signal
 import stat
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,7 +14,7 @@ from imgctl.config.settings import Settings
 from imgctl.errors import ConfigError, UsageError
 from imgctl.keys import is_utf8
 from imgctl.ops.common.retry import StopSignal
-from imgctl.ops.ingest.outcome import FileOutcome
+from imgctl.ops.ingest.outcome import Fate, FileOutcome
 from imgctl.ops.sources.base import SourceFile
 from imgctl.ops.sources.open import Sources
 from imgctl.ops.sources.walk import classified, refused, walk
@@ -29,6 +29,9 @@ RESCAN_SECONDS = 3600.0
 # The same after an event that watchfiles cannot report: one with a name that is not UTF-8. The time doubles, up to a minute,
 # while such events go on: a scan causes them itself, by opening a directory of such a name.
 LOST_SECONDS, MOST_LOST_SECONDS = 5.0, 60.0
+
+# Files that are known to be reported, about 20 MB; with more the next walk reports all again.
+MOST_REPORTED = 2**18
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +67,33 @@ def watching(
         found = WatchedDirectory(directory, rules, sources, watch, apart=apart, stop=stop)
         how = Taking(order=order, journal=journal, report=report)
         with taking(settings, found.files(), how, store=store, stop=stop) as outcomes:
-            yield outcomes
+            yield _news(outcomes)
+
+
+def _news(outcomes: Iterable[FileOutcome]) -> Iterator[FileOutcome]:
+    """Yield the outcomes without those of skipped and present files that were reported before and have not changed."""
+    reported: set[int] = set()
+    for outcome in outcomes:
+        state = _state(outcome.path)
+        if state is None or outcome.fate not in (Fate.SKIPPED, Fate.PRESENT, Fate.UPLOADED):
+            yield outcome
+            continue
+        # A hash each, as there may be many. An uploaded file is present from the next walk on.
+        one = hash((outcome.path, outcome.reason if outcome.fate is Fate.SKIPPED else None, state))
+        if outcome.fate is Fate.UPLOADED or one not in reported:
+            yield outcome
+        if len(reported) >= MOST_REPORTED:
+            reported.clear()
+        reported.add(one)
+
+
+def _state(path: str) -> tuple[int, int] | None:
+    """Return size and mtime of a file; the same for every directory, which changes with its files; None for no file."""
+    try:
+        info = os.stat(path, follow_symlinks=False)  # noqa: PTH116
+    except (OSError, ValueError):
+        return None
+    return (0, 0) if stat.S_ISDIR(info.st_mode) else (info.st_size, info.st_mtime_ns)
 
 
 class WatchedDirectory:
