@@ -1,9 +1,11 @@
 """Opening a catalog, its transactions, and error messages."""
 
+import socket
 import sqlite3
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ from sqlalchemy import URL, make_url, text
 from imgctl.errors import CatalogError, CatalogUnavailable, ConfigError, SchemaNotCurrent
 from imgctl.store.catalog.engine import Catalog, open_catalog
 from imgctl.store.catalog.explain import without_passwords
+from imgctl.store.catalog.health import check_writable
 from imgctl.store.catalog.queries.reservations import promise
 from tests.store.catalog.rows import counts, new_image, walk
 
@@ -352,3 +355,15 @@ def test_sqlite_values_are_readable_in_its_shell(tmp_path: Path) -> None:
     plain.close()
 
     assert found == (str(row.id), "2026-03-01 12:00:01.000000", row.sha256.hex().upper())
+
+
+def test_a_url_of_two_hosts_leads_to_the_one_that_accepts_writes(postgres_url: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as held:
+        gone = f"127.0.0.1:{held.getsockname()[1]}"
+    url = make_url(postgres_url)
+    hosts = url.update_query_dict({"host": (gone, str(url.query["host"])), "target_session_attrs": "read-write"})
+
+    with closing(open_catalog(hosts.render_as_string(hide_password=False))) as catalog:
+        check_writable(catalog)
+        with catalog.write() as connection:
+            assert connection.execute(text("SELECT 1")).scalar_one() == 1
