@@ -74,7 +74,7 @@ class Listen:
             self._receive(seconds, stop)
         except (SQLAlchemyError, Error) as error:
             if not self._is_polling:
-                log.warning("cannot listen for new work, polling: %s", str(error).strip())
+                log.warning("cannot listen for new work, polling: %s", str(error).strip().partition("\n")[0])
             self._is_polling = True
             self.close()
             self._poll.wait(min(seconds, RECONNECT_SECONDS), stop)
