@@ -100,12 +100,6 @@ def in_force(connection: Connection, user_id: UUID | None = None) -> list[LegalH
     return [_hold(row) for row in rows]
 
 
-def of_user(connection: Connection, user_id: UUID) -> list[LegalHold]:
-    """Return all holds on a user, past and present, oldest first."""
-    query = select(*_COLUMNS).where(holds.c.user_id == user_id).order_by(holds.c.held_at, holds.c.id)
-    return [_hold(row) for row in connection.execute(query)]
-
-
 def held_among(connection: Connection, users: Iterable[UUID]) -> dict[UUID, LegalHold]:
     """Return the oldest hold in force for each of these users that has one; one statement for any number."""
     found = batch.run(connection, _held_among, batch.Ref, batch.refs(set(users)))
