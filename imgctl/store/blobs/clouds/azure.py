@@ -78,14 +78,12 @@ class Azure:
         from obstore.store import AzureStore
 
         options, retries = bytes_options(self._settings, self.endpoint)
-        if self._auth.identity is None:
-            return AzureStore(self._container, config=self._auth.config(), client_options=options, retry_config=retries)
         return AzureStore(
             self._container,
             config=self._auth.config(),
             client_options=options,
             retry_config=retries,
-            credential_provider=self._auth.credential,
+            credential_provider=self._auth.credential if self._auth.identity else None,
         )
 
     @staticmethod
@@ -230,10 +228,8 @@ class Azure:
     def delete_version(self, name: str, version_id: str) -> None:
         self._request("DELETE", name, query={"versionid": version_id})
 
-    def sign_create(self, name: str, *, seconds: int, size: int, content_type: str, sha256: bytes) -> SignedPut | None:
-        url = self._url(name)
-        wanted = AllowedPut(url=url, seconds=seconds, size=size, content_type=content_type, sha256=sha256)
-        return azure_put(self._auth, self._http, wanted)
+    def sign_create(self, name: str, wanted: AllowedPut) -> SignedPut | None:
+        return azure_put(self._auth, self._http, self._url(name), wanted)
 
     def _soft_delete(self) -> Element | None:
         query = {"restype": "service", "comp": "properties"}

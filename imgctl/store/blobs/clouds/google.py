@@ -107,12 +107,10 @@ class Google:
         return blob_of(self._object(name, fields=FIELDS))
 
     def page(self, prefix: str, after: str, token: str) -> Listed:
-        query = {"prefix": prefix, "startOffset": after, "maxResults": str(PAGE_KEYS), "pageToken": token}
-        query["fields"] = f"items({FIELDS}),nextPageToken"
-        response = self._request("GET", f"b/{self._bucket}/o", {name: value for name, value in query.items() if value})
-        items = cast("list[Mapping[str, str]]", response.get("items", []))
+        items, onward = self._list(prefix, token, {"startOffset": after, "maxResults": str(PAGE_KEYS)})
+        found = cast("list[Mapping[str, str]]", items)
         # `startOffset` includes the key itself.
-        return Listed(page_of([one for one in items if one["name"] > after]), str(response.get("nextPageToken", "")))
+        return Listed(page_of([one for one in found if one["name"] > after]), onward)
 
     def delete(self, names: list[str]) -> list[tuple[str, ErrorResponse]]:
         return self._delete(names, [self._path(name) for name in names])
@@ -121,13 +119,9 @@ class Google:
         """List every generation first, then soft-deleted objects: no listing has both (Objects: list)."""
         softly, _, token = token.rpartition(":")
         which = {"softDeleted": "true"} if softly else {"versions": "true"}
-        query = {"prefix": prefix, **which, **({"pageToken": token} if token else {})}
-        query["fields"] = f"items({FIELDS},timeDeleted,softDeleteTime,hardDeleteTime),nextPageToken"
-        response = self._request("GET", f"b/{self._bucket}/o", query)
-        items = cast("list[Resource]", response.get("items", []))
+        items, onward = self._list(prefix, token, which, fields=f"{FIELDS},timeDeleted,softDeleteTime,hardDeleteTime")
         # A server without soft delete lists existing objects instead.
         found = [remnant_of(one) for one in items if bool(softly) == ("softDeleteTime" in one)]
-        onward = str(response.get("nextPageToken", ""))
         return found, f"{softly}:{onward}" if onward else "" if softly else "softly:"
 
     def purge(self, remnants: list[Remnant], *, permanent: bool) -> list[tuple[Remnant, ErrorResponse]]:
@@ -176,9 +170,7 @@ class Google:
         return bool(versioning.get("enabled")) or soft.get("retentionDurationSeconds", "0") != "0"
 
     def copied_version(self, name: str, blob: Blob) -> str | None:
-        query = {"prefix": name, "versions": "true", "fields": f"items({FIELDS}),nextPageToken"}
-        response = self._request("GET", f"b/{self._bucket}/o", query)
-        items = cast("list[Resource]", response.get("items", []))
+        items, _ = self._list(name, "", {"versions": "true"})
         found = sorted((blob_of(one) for one in items if one["name"] == name), key=lambda one: int(one.etag))
         older = [one for one in found if int(one.etag) < int(blob.etag)]
         same = older and blob.md5 is not None and (older[-1].size, older[-1].md5) == (blob.size, blob.md5)
@@ -187,10 +179,8 @@ class Google:
     def delete_version(self, name: str, version_id: str) -> None:
         self._request("DELETE", self._path(name), {"generation": version_id})
 
-    def sign_create(self, name: str, *, seconds: int, size: int, content_type: str, sha256: bytes) -> SignedPut | None:
-        url = f"{self.endpoint}/{self._bucket}/{quoted(name)}"
-        wanted = AllowedPut(url=url, seconds=seconds, size=size, content_type=content_type, sha256=sha256)
-        return google_put(self._auth, wanted)
+    def sign_create(self, name: str, wanted: AllowedPut) -> SignedPut | None:
+        return google_put(self._auth, f"{self.endpoint}/{self._bucket}/{quoted(name)}", wanted)
 
     def lifecycle(self) -> tuple[list[Resource], str]:
         """Return the bucket's lifecycle rules and their metageneration."""
@@ -207,6 +197,14 @@ class Google:
         kind, body = batch_body([Part("DELETE", f"/storage/v1/{path}", {}) for path in paths])
         response = self._http.request("POST", f"{self.endpoint}/batch/storage/v1", {}, {"Content-Type": kind}, body)
         return batch_errors(response.headers.get("Content-Type", ""), response.data, ones)
+
+    def _list(
+        self, prefix: str, token: str, query: Mapping[str, str], *, fields: str = FIELDS
+    ) -> tuple[list[Resource], str]:
+        """Return one page of a listing, and the token of the next one; empty at the end."""
+        query = {"prefix": prefix, "pageToken": token, "fields": f"items({fields}),nextPageToken", **query}
+        response = self._request("GET", f"b/{self._bucket}/o", {name: value for name, value in query.items() if value})
+        return cast("list[Resource]", response.get("items", [])), str(response.get("nextPageToken", ""))
 
     def _object(self, name: str, *, fields: str = "") -> Resource:
         return self._request("GET", self._path(name), {"fields": fields} if fields else {})

@@ -10,6 +10,7 @@ from imgctl.config.places import StoreSettings
 from imgctl.model import StorageClass
 from imgctl.store.blobs.address import certificates
 from imgctl.store.blobs.base import Blob, Restore, SignedPut, Tier
+from imgctl.store.blobs.clouds.signed import AllowedPut
 from imgctl.store.blobs.errors import ErrorResponse
 from imgctl.store.blobs.pages import Page
 from imgctl.store.blobs.remnant import Remnant
@@ -125,7 +126,7 @@ class Provider(Protocol):
     def delete_version(self, name: str, version_id: str) -> None:
         """See BlobStore."""
 
-    def sign_create(self, name: str, *, seconds: int, size: int, content_type: str, sha256: bytes) -> SignedPut | None:
+    def sign_create(self, name: str, wanted: AllowedPut) -> SignedPut | None:
         """See BlobStore."""
 
 

@@ -31,16 +31,15 @@ _DELEGATED = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AllowedPut:
-    """The put that a link allows: its URL, validity in seconds, size in bytes, type and SHA-256."""
+    """The put that a link allows: its validity in seconds, size in bytes, type and SHA-256."""
 
-    url: str
     seconds: int
     size: int
     content_type: str
     sha256: bytes
 
 
-def google_put(auth: GoogleAuth, wanted: AllowedPut) -> SignedPut | None:
+def google_put(auth: GoogleAuth, url: str, wanted: AllowedPut) -> SignedPut | None:
     """Sign the type, the size, the SHA-256 and generation 0 (V4 signing process, Cloud Storage documentation).
 
     None for credentials that cannot sign: a user's (gcloud's login).
@@ -48,7 +47,7 @@ def google_put(auth: GoogleAuth, wanted: AllowedPut) -> SignedPut | None:
     if (signer := auth.signer()) is None:
         return None
     email, sign = signer
-    parts, at = urlsplit(wanted.url), datetime.now(UTC)
+    parts, at = urlsplit(url), datetime.now(UTC)
     headers = {
         "content-type": wanted.content_type,
         "host": parts.netloc,
@@ -70,10 +69,10 @@ def google_put(auth: GoogleAuth, wanted: AllowedPut) -> SignedPut | None:
     text = "\n".join(("GOOG4-RSA-SHA256", stamp, scope, hashlib.sha256(request.encode()).hexdigest()))
     query["X-Goog-Signature"] = sign(text.encode()).hex()
     del headers["host"]
-    return SignedPut(url=with_query(wanted.url, query), headers=headers)
+    return SignedPut(url=with_query(url, query), headers=headers)
 
 
-def azure_put(auth: AzureAuth, http: Http, wanted: AllowedPut) -> SignedPut | None:
+def azure_put(auth: AzureAuth, http: Http, url: str, wanted: AllowedPut) -> SignedPut | None:
     """Sign a permission to create, which does not allow overwrites (Create a service SAS, a user delegation SAS: Azure Storage).
 
     It covers neither size nor digest. None if the credentials are a SAS: it cannot sign another.
@@ -82,7 +81,7 @@ def azure_put(auth: AzureAuth, http: Http, wanted: AllowedPut) -> SignedPut | No
         return None
     until = datetime.now(UTC) + timedelta(seconds=wanted.seconds)
     query = {"sp": "c", "se": _second(until)}
-    path = urlsplit(wanted.url).path.removeprefix(urlsplit(auth.endpoint).path)
+    path = urlsplit(url).path.removeprefix(urlsplit(auth.endpoint).path)
     place = f"/blob/{auth.account}{unquote(path)}"
     # Empty fields: an identifier or ids of other users, an address, a protocol; a snapshot, a scope, five headers.
     if auth.key:
@@ -100,7 +99,7 @@ def azure_put(auth: AzureAuth, http: Http, wanted: AllowedPut) -> SignedPut | No
         "If-None-Match": "*",
         "x-ms-blob-type": "BlockBlob",
     }
-    return SignedPut(url=with_query(wanted.url, query), headers=headers)
+    return SignedPut(url=with_query(url, query), headers=headers)
 
 
 def _delegation(auth: AzureAuth, http: Http, until: datetime) -> tuple[bytes, dict[str, str]]:

@@ -27,6 +27,7 @@ from imgctl.store.blobs.calls import Calls
 from imgctl.store.blobs.clouds.kept import NOT_FOUND, everything, purge
 from imgctl.store.blobs.clouds.listing import Span, listed
 from imgctl.store.blobs.clouds.provider import Copied, Provider, Put
+from imgctl.store.blobs.clouds.signed import AllowedPut
 from imgctl.store.blobs.clouds.traits import all_traits, put_if_absent
 from imgctl.store.blobs.errors import Target
 from imgctl.store.blobs.files import read_checked, replaced
@@ -232,9 +233,8 @@ class CloudStore:
         """A PUT that creates; Azure's signature covers neither size nor SHA-256: the caller must verify them."""
         if self.test_put_if_absent(checked(key)) is Kept.IGNORED:
             return None
-        sign, name = self._provider.sign_create, self.prefix + key
-        wanted = partial(sign, name, seconds=seconds, size=size, content_type=content_type, sha256=sha256)
-        return self._call(key, wanted)
+        wanted = AllowedPut(seconds=seconds, size=size, content_type=content_type, sha256=sha256)
+        return self._call(key, lambda: self._provider.sign_create(self.prefix + key, wanted))
 
     def reach(self) -> None:
         self._objects.reach()

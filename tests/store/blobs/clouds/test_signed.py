@@ -43,8 +43,7 @@ def noon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(signed, "datetime", Clock)
 
 
-def wanted(url: str) -> AllowedPut:
-    return AllowedPut(url=f"{url}/{PATH}", seconds=900, size=5, content_type=JPEG, sha256=bytes(32))
+WANTED = AllowedPut(seconds=900, size=5, content_type=JPEG, sha256=bytes(32))
 
 
 def query_of(found: SignedPut | None) -> dict[str, str]:
@@ -63,7 +62,7 @@ def test_a_put_is_signed_as_googles_sdk_signs_it() -> None:
     signer = ("a@b.iam.gserviceaccount.com", sign)
     auth = cast("GoogleAuth", SimpleNamespace(signer=lambda: signer))
 
-    found = google_put(auth, wanted("https://storage.googleapis.com/bk"))
+    found = google_put(auth, f"https://storage.googleapis.com/bk/{PATH}", WANTED)
 
     assert texts[0].decode().splitlines() == [
         "GOOG4-RSA-SHA256",
@@ -84,7 +83,7 @@ def test_a_put_is_signed_as_googles_sdk_signs_it() -> None:
 def test_a_put_is_signed_by_an_accounts_key_as_azures_sdk_signs_it() -> None:
     auth = AzureAuth(account="photos", endpoint=ACCOUNT, key=base64.b64decode(KEY))
 
-    query = query_of(azure_put(auth, Http(StoreSettings(), auth.sign), wanted(f"{ACCOUNT}/cc")))
+    query = query_of(azure_put(auth, Http(StoreSettings(), auth.sign), f"{ACCOUNT}/cc/{PATH}", WANTED))
 
     assert query == {
         "sp": "c", "se": "2026-11-28T12:15:00Z", "sv": "2023-11-03", "sr": "b",
@@ -104,7 +103,7 @@ def test_a_put_is_signed_by_an_identity_as_azures_sdk_signs_it(stub: Stub, respo
     token = SimpleNamespace(token="t", expires_on=4_000_000_000)
     auth = AzureAuth(account="photos", endpoint=stub.url, identity=SimpleNamespace(get_token=lambda *_: token))
 
-    query = query_of(azure_put(auth, Http(StoreSettings(), auth.sign), wanted(f"{stub.url}/cc")))
+    query = query_of(azure_put(auth, Http(StoreSettings(), auth.sign), f"{stub.url}/cc/{PATH}", WANTED))
 
     assert query["sig"] == "yI9ypY1XfppOtW2Q6f7NG1X+Ux2s67sau9Am0sWuFS8="
     assert (query["skoid"], query["sktid"], query["skv"]) == ("oid", "tid", "2023-11-03")
@@ -118,8 +117,8 @@ def test_credentials_that_cannot_sign_make_no_link(monkeypatch: pytest.MonkeyPat
     person = GoogleAuth(StoreSettings())
     monkeypatch.setattr(GoogleAuth, "_found", SimpleNamespace(valid=True, token="t", expiry=None))
 
-    assert azure_put(auth, Http(StoreSettings(), auth.sign), wanted(ACCOUNT)) is None
-    assert google_put(person, wanted("https://storage.googleapis.com/bk")) is None
+    assert azure_put(auth, Http(StoreSettings(), auth.sign), f"{ACCOUNT}/{PATH}", WANTED) is None
+    assert google_put(person, f"https://storage.googleapis.com/bk/{PATH}", WANTED) is None
 
 
 def granted(store: BlobStore, body: bytes) -> Callable[..., int]:
