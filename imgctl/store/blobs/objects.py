@@ -92,6 +92,21 @@ def check(store: BlobStore, bucket: str) -> None:
     store.delete([key])
 
 
+def check_free(store: BlobStore, key: str) -> None:
+    """Raise BlobExists if the key exists; called before each try, because an earlier one may have succeeded."""
+    if store.head(key) is not None:
+        raise taken(key)
+
+
+def check_old(store: BlobStore, key: str, version_id: str) -> None:
+    """Raise StoreError unless the blob exists, and this is not its current version."""
+    current = store.details(key)
+    if current is None or current.version_id in (None, version_id):
+        raise StoreError(
+            f"{key}: version {version_id} is not an old one of a blob that exists", hint="it was left as it is"
+        )
+
+
 def taken(key: str) -> BlobExists:
     """The error for an existing key."""
     return BlobExists(f"{key} is already in the store")

@@ -31,7 +31,7 @@ from imgctl.store.blobs.clouds.signed import AllowedPut
 from imgctl.store.blobs.clouds.traits import all_traits, put_if_absent
 from imgctl.store.blobs.errors import Target
 from imgctl.store.blobs.files import read_checked, replaced
-from imgctl.store.blobs.objects import Objects, check, taken
+from imgctl.store.blobs.objects import Objects, check, check_free, check_old, taken
 from imgctl.store.blobs.pages import Page, within
 from imgctl.store.blobs.remnant import Remnant
 from imgctl.store.blobs.traits import Kept, Traits
@@ -100,8 +100,7 @@ class CloudStore:
         if size <= _ONE_PUT_BYTES:
             self.create(key, read_checked(path, size=size, sha256=sha256), content_type=content_type)
             return
-        if self.head(checked(key)) is not None:
-            raise taken(key)
+        check_free(self, checked(key))
         put, name = self._provider.put_file, self.prefix + key
         call = partial(self._calls.call, key)
         put(name, path, size=size, content_type=content_type, sha256=sha256, call=call)
@@ -128,7 +127,7 @@ class CloudStore:
 
         def copy() -> None:
             if not conditional:
-                self._check_free(key)
+                check_free(self, key)
             self._provider.copy(place, name, copied)
 
         try:
@@ -194,11 +193,7 @@ class CloudStore:
         return self._call(blob.key, lambda: self._provider.copied_version(self.prefix + blob.key, blob))
 
     def delete_version(self, key: str, version_id: str) -> None:
-        current = self.details(key)
-        if current is None or current.version_id in (None, version_id):
-            raise StoreError(
-                f"{key}: version {version_id} is not an old one of a blob that exists", hint="it was left as it is"
-            )
+        check_old(self, key, version_id)
         self._call(key, lambda: self._provider.delete_version(self.prefix + key, version_id))
 
     def remnants(self, stems: Sequence[str]) -> Iterator[Remnant]:
@@ -258,15 +253,10 @@ class CloudStore:
 
         def attempt() -> None:
             if look:
-                self._check_free(key)
+                check_free(self, key)
             self._provider.put(name, put, absent=absent)
 
         self._call(key, attempt)
-
-    def _check_free(self, key: str) -> None:
-        """Raise BlobExists if the key exists; called before each try, because an earlier one may have succeeded."""
-        if self.head(key) is not None:
-            raise taken(key)
 
     def _pages(self, prefix: str, after: str, until: str, on_request: Callable[[], None]) -> Iterator[Page]:
         found = listed(self._provider, self._calls, self.prefix, Span(prefix, after, until), on_request=on_request)

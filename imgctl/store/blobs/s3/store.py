@@ -23,7 +23,7 @@ from imgctl.store.blobs.base import (
 )
 from imgctl.store.blobs.errors import code_of, nothing_to_restore
 from imgctl.store.blobs.files import read_checked, replaced
-from imgctl.store.blobs.objects import Objects, check, taken
+from imgctl.store.blobs.objects import Objects, check, check_free, check_old, taken
 from imgctl.store.blobs.pages import Page, bare
 from imgctl.store.blobs.remnant import Remnant
 from imgctl.store.blobs.s3.bucket import Bucket, once
@@ -88,8 +88,7 @@ class S3Store:
         if size <= _ONE_PUT_BYTES:
             self.create(key, read_checked(path, size=size, sha256=sha256), content_type=content_type)
             return
-        if self.head(key) is not None:
-            raise taken(key)
+        check_free(self, key)
         condition = self._condition(key)
         try:
             put_file(self.bucket, key, path, size=size, content_type=content_type, sha256=sha256, condition=condition)
@@ -120,7 +119,7 @@ class S3Store:
                 etag=etag,
                 content_type=content_type,
                 condition=condition,
-                before=(lambda: None) if self.bucket.is_aws else partial(self._check_free, key),
+                before=(lambda: None) if self.bucket.is_aws else partial(check_free, self, key),
                 limits=self._limits,
             )
         except BlobExists:
@@ -188,11 +187,7 @@ class S3Store:
         return copied_version(self.bucket, blob) if blob.version_id is not None and self.keeps_versions() else None
 
     def delete_version(self, key: str, version_id: str) -> None:
-        current = self.details(key)
-        if current is None or current.version_id in (None, version_id):
-            raise StoreError(
-                f"{key}: version {version_id} is not an old one of a blob that exists", hint="it was left as it is"
-            )
+        check_old(self, key, version_id)
         self.bucket.request(self.bucket.client.delete_object, key, VersionId=version_id)
 
     def remnants(self, stems: Sequence[str]) -> Iterator[Remnant]:
@@ -243,15 +238,10 @@ class S3Store:
 
         def attempt() -> None:
             if look:
-                self._check_free(key)
+                check_free(self, key)
             put()
 
         self.bucket.call(key, attempt)
-
-    def _check_free(self, key: str) -> None:
-        """Raise BlobExists if the key exists; called before each try, because an earlier one may have succeeded."""
-        if self.head(key) is not None:
-            raise taken(key)
 
     def _restore(self, key: str, wanted: dict[str, object]) -> object:
         """Return the HTTP status; None if the object is being restored already."""
