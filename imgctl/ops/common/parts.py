@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 REQUESTS = 16
+# The longest wait for another process that creates the catalog; an upgrade of a large one takes longer.
+UPGRADE_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +65,7 @@ def open_current(url: str, *, connections: int = 4, create: bool = False) -> "Ca
     try:
         if create and found(catalog).revision == ABSENT:
             upgrade(catalog)
-        check_current(catalog)
+        check_current(catalog, wait_seconds=UPGRADE_SECONDS)
         begin_current(InProcess(catalog))
     except BaseException:
         catalog.close()

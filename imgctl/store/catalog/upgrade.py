@@ -73,9 +73,17 @@ def found(catalog: Catalog) -> Found:
     return Found(revision=revision, oldest_program=str(row.get("oldest_program") or revision))
 
 
-def check_current(catalog: Catalog) -> None:
-    """Raise SchemaNotCurrent unless this program may use the schema."""
-    there = found(catalog)
+def check_current(catalog: Catalog, *, wait_seconds: float = 0.0) -> None:
+    """Raise SchemaNotCurrent unless this program may use the schema.
+
+    Waits up to `wait_seconds` while another process creates or upgrades the tables, one revision after the other.
+    """
+    until = time.monotonic() + wait_seconds
+    while not (there := found(catalog)).is_current and time.monotonic() < until and _is_locked(catalog):
+        time.sleep(_PAUSE_SECONDS)
+    if not there.is_current:
+        # The other process may have finished between the two queries.
+        there = found(catalog)
     if there.is_current:
         return
     if there.revision == ABSENT:
@@ -87,6 +95,14 @@ def check_current(catalog: Catalog) -> None:
     hint = "a newer imgctl made it; upgrade this one" if there.is_newer else "imgctl init"
     what = f"has schema {there.revision}, this imgctl requires {HEAD}"
     raise SchemaNotCurrent(f"catalog {catalog.place} {what}", hint=hint)
+
+
+def _is_locked(catalog: Catalog) -> bool:
+    """Whether another process changes the schema; never on SQLite, where a whole upgrade is one transaction."""
+    if catalog.dialect == SQLITE:
+        return False
+    with catalog.read() as connection:
+        return not connection.execute(select(func.pg_try_advisory_xact_lock(_LOCK))).scalar_one()
 
 
 def _no_tables(catalog: Catalog) -> SchemaNotCurrent:

@@ -2,7 +2,7 @@
 
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import ExitStack, closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Barrier
@@ -113,6 +113,35 @@ def test_upgrading_twice_at_once_applies_each_revision_once(empty_catalog_url: s
     assert sorted(applied) == [[], [], REVISIONS]
     for catalog in catalogs:
         catalog.close()
+
+
+def test_a_check_waits_for_another_process_that_creates_the_tables(
+    empty_postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with closing(open_catalog(empty_postgres_url)) as catalog, closing(open_catalog(empty_postgres_url)) as other:
+        upgrade(catalog, to="0007")
+        with ExitStack() as creating:
+            creating.enter_context(upgrading.alone(other))
+            with pytest.raises(SchemaNotCurrent, match="has schema 0007"):
+                check_current(catalog)
+
+            def finish(_seconds: float) -> None:
+                creating.close()
+                upgrade(other)
+
+            monkeypatch.setattr("imgctl.store.catalog.upgrade.time.sleep", finish)
+            check_current(catalog, wait_seconds=600)
+
+
+def test_a_check_does_not_wait_for_old_tables_that_nothing_upgrades(
+    empty_catalog_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("imgctl.store.catalog.upgrade.time.sleep", lambda _seconds: pytest.fail("it waits"))
+    with closing(open_catalog(empty_catalog_url)) as catalog:
+        upgrade(catalog, to="0007")
+
+        with pytest.raises(SchemaNotCurrent, match="has schema 0007"):
+            check_current(catalog, wait_seconds=600)
 
 
 def test_migrations_create_the_declared_schema(catalog: Catalog) -> None:
