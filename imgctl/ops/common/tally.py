@@ -15,7 +15,8 @@ class Totals(dict[K, Sized]):
 
     def add(self, key: K, size: int = 0) -> None:
         """Count one more."""
-        self[key] = self.get(key, NONE) + Sized(objects=1, size=size)
+        one = self.get(key, NONE)
+        self[key] = Sized(objects=one.objects + 1, size=one.size + size)
 
     @property
     def whole(self) -> Sized:

@@ -22,9 +22,6 @@ if TYPE_CHECKING:
 # A journal transaction costs about as much as a hundred rows in it.
 MOST_WAITING, FLUSH_SECONDS = 512, 1.0
 
-# User, path, stamp and expected SHA-256: a manifest may list a file for several users, and an archive may hold several
-# files of the same name, which differ in their stamps.
-OwnedFile = tuple[UUID | None, str, int, bytes | None]
 # Owner and status by image: ids as bytes, which cross to another process in a tenth of the time.
 Rows = dict[bytes, tuple[bytes, Status]]
 # The image id in the journal of a file that is not an image; its digest column then holds version, reason and detail.
@@ -53,14 +50,16 @@ class AlreadyUploaded:
     def split(self, files: Sequence[SourceFile]) -> tuple[list[FileOutcome], list[SourceFile]]:
         """Return the outcomes of files that are already uploaded, and the files that must be read."""
         entries = self._remembered(files)
-        if not entries:
-            return [], list(files)
-        strays = {file: stray for file, entry in entries.items() if (stray := _stray(entry)) is not None}
-        ids = [entry.image for entry in entries.values() if entry.image != _NO_IMAGE]
+        ids = [entry.image for entry in entries if entry is not None and entry.image != _NO_IMAGE]
         rows = retry(lambda: self._lookup(ids), stop=self._stop) if ids else {}
-        settled = strays | {file: _present(one, rows) for file, one in entries.items() if _is_safe(one, rows)}
-        outcomes = [settled[owned_file(found)] for found in files if owned_file(found) in settled]
-        return outcomes, [found for found in files if owned_file(found) not in settled]
+        outcomes, unread = list[FileOutcome](), list[SourceFile]()
+        for found, entry in zip(files, entries, strict=True):
+            outcome = _settled(entry, rows) if entry is not None else None
+            if outcome is None:
+                unread.append(found)
+            else:
+                outcomes.append(outcome)
+        return outcomes, unread
 
     def remember_stray(self, found: SourceFile, outcome: FileOutcome) -> None:
         """Record a file that is not an image, if reading it again costs a request or a pass over an archive."""
@@ -94,17 +93,22 @@ class AlreadyUploaded:
             if self._journal is not None:
                 self._journal.record(self._scope(user), mine)
 
-    def known(self, files: Sequence[SourceFile]) -> dict[OwnedFile, Entry]:
-        """Return the journal's entries for those of `files` that are images and unchanged."""
-        return {file: entry for file, entry in self._remembered(files).items() if entry.image != _NO_IMAGE}
+    def known(self, files: Sequence[SourceFile]) -> list[Entry | None]:
+        """Return the journal's entry of each file, None unless it is an image and unchanged."""
+        return [entry if entry is not None and entry.image != _NO_IMAGE else None for entry in self._remembered(files)]
 
-    def _remembered(self, files: Sequence[SourceFile]) -> dict[OwnedFile, Entry]:
-        entries: dict[OwnedFile, Entry] = {}
-        if self._journal is not None and not self._is_empty:
-            for user in {found.user_id for found in files}:
-                mine = [found for found in files if found.user_id == user]
-                known = self._journal.known(self._scope(user), mine)
-                entries |= {owned_file(one.found): one for one in known.values() if _is_as_listed(one)}
+    def _remembered(self, files: Sequence[SourceFile]) -> list[Entry | None]:
+        entries: list[Entry | None] = [None] * len(files)
+        if self._journal is None or self._is_empty:
+            return entries
+        by_user: dict[UUID | None, list[int]] = {}
+        for place, found in enumerate(files):
+            by_user.setdefault(found.user_id, []).append(place)
+        for user, places in by_user.items():
+            known = self._journal.known(self._scope(user), [files[place] for place in places])
+            for place, entry in zip(places, known, strict=True):
+                if entry is not None and _is_as_listed(entry):
+                    entries[place] = entry
         return entries
 
     def _lookup(self, ids: Sequence[UUID]) -> Rows:
@@ -121,13 +125,13 @@ def _lookup(connection: "Connection", ids: Sequence[bytes]) -> Rows:
     return {image.bytes: (user.bytes, status) for image, (user, status) in found.items()}
 
 
-def owned_file(found: SourceFile) -> OwnedFile:
-    """Return the identity of a file within its run, with its expected SHA-256."""
-    return found.user_id, found.path, found.stamp, found.sha256
-
-
 def _is_as_listed(entry: Entry) -> bool:
     return entry.found.sha256 in (None, entry.sha256)
+
+
+def _settled(entry: Entry, rows: Rows) -> FileOutcome | None:
+    """Return the outcome of a file that need not be read, or None."""
+    return _stray(entry) if entry.image == _NO_IMAGE else _present(entry, rows.get(entry.image.bytes))
 
 
 def _stray(entry: Entry) -> FileOutcome | None:
@@ -135,8 +139,6 @@ def _stray(entry: Entry) -> FileOutcome | None:
 
     Another version may support other formats.
     """
-    if entry.image != _NO_IMAGE:
-        return None
     version, reason, detail = (entry.sha256.decode(errors="surrogatepass") + "\0\0").split("\0")[:3]
     if version != __version__ or reason not in _STRAYS:
         return None
@@ -144,18 +146,16 @@ def _stray(entry: Entry) -> FileOutcome | None:
     return FileOutcome(path=found.path, fate=Fate.SKIPPED, reason=Reason(reason), detail=detail, bytes=found.size)
 
 
-def _is_safe(entry: Entry, rows: Rows) -> bool:
-    user, status = rows.get(entry.image.bytes, (None, Status.UPLOADING))
+def _present(entry: Entry, row: tuple[bytes, Status] | None) -> FileOutcome | None:
+    """Return the outcome of a file whose image is safe and its owner's, or None."""
     owner = entry.found.user_id
-    return owner is not None and user == owner.bytes and status is not Status.UPLOADING
-
-
-def _present(entry: Entry, rows: Rows) -> FileOutcome:
+    if row is None or owner is None or row[0] != owner.bytes or row[1] is Status.UPLOADING:
+        return None
     return FileOutcome(
         path=entry.found.path,
         fate=Fate.PRESENT,
         reason=Reason.ALREADY_THERE,
-        detail=f"{rows[entry.image.bytes][1]} as {entry.image}",
+        detail=f"{row[1]} as {entry.image}",
         id=entry.image,
         sha256=entry.sha256,
         bytes=entry.found.size,

@@ -76,19 +76,12 @@ class Journal:
         """Whether the journal has no entry for any destination."""
         return not self._query("SELECT 1 FROM files LIMIT 1", ())
 
-    def known(self, scope: bytes, files: Sequence[SourceFile]) -> dict[str, Entry]:
-        """Return the entries of those `files` that are unchanged since they were recorded, by path."""
+    def known(self, scope: bytes, files: Sequence[SourceFile]) -> list[Entry | None]:
+        """Return the entry of each file, None unless it is unchanged since it was recorded."""
         paths = [found.source.identity(found) for found in files]
         marks = ",".join("?" * len(paths))
         rows = {row[0]: row for row in self._query(_KNOWN.format(marks=marks), (scope, *paths))}
-        known: dict[str, Entry] = {}
-        for found, path in zip(files, paths, strict=True):
-            _, size, mtime_ns, inode, digest, image = rows.get(path, (path, -1, 0, 0, b"", b""))
-            if not isinstance(digest, bytes) or not isinstance(image, bytes) or len(image) != 16:
-                continue
-            if (size, mtime_ns, inode) == (found.size, _storable(found.mtime_ns), _signed(found.stamp)):
-                known[found.path] = Entry(found=found, sha256=digest, image=UUID(bytes=image))
-        return known
+        return [_entry(found, rows.get(path)) for found, path in zip(files, paths, strict=True)]
 
     def record(self, scope: bytes, entries: Iterable[Entry]) -> None:
         """Record files and their images, except for files modified in the last two seconds."""
@@ -199,6 +192,17 @@ def _check_ours(connection: sqlite3.Connection) -> None:
         raise sqlite3.DatabaseError(f"unknown version {version}")
     if tables - {"files"} or (tables and columns != _COLUMNS):
         raise sqlite3.DatabaseError("another program's database")
+
+
+def _entry(found: SourceFile, row: "_Row | None") -> Entry | None:
+    if row is None:
+        return None
+    _, size, mtime_ns, inode, digest, image = row
+    if (size, mtime_ns, inode) != (found.size, _storable(found.mtime_ns), _signed(found.stamp)):
+        return None
+    if not isinstance(digest, bytes) or not isinstance(image, bytes) or len(image) != 16:
+        return None
+    return Entry(found=found, sha256=digest, image=UUID(bytes=image))
 
 
 def _signed(stamp: int) -> int:

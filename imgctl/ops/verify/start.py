@@ -19,7 +19,7 @@ from imgctl.ops.ingest.recognise import Recogniser
 from imgctl.ops.sources.base import SourceFile
 from imgctl.ops.sources.listed import looked
 from imgctl.ops.sources.open import Sources
-from imgctl.ops.upload.already import AlreadyUploaded, owned_file
+from imgctl.ops.upload.already import AlreadyUploaded
 from imgctl.ops.upload.choose import chosen
 from imgctl.ops.upload.journal import Journal
 from imgctl.ops.upload.order import Selection, UploadOrder
@@ -126,11 +126,16 @@ class _Reading:
         """Yield the digests of each file, or why an upload would not take it."""
         found, refused = looked(chunk)
         yield from refused
-        known = self.already.known([one for one in found if self._trusts(one)])
-        for (user, path, _, _), entry in known.items():
-            assert user is not None
-            yield Hashed(path=path, user_id=user, sha256=entry.sha256, size=entry.found.size, from_journal=True)
-        for made in prepared([one for one in found if owned_file(one) not in known], self.how, budget):
+        trusted, unread = list[SourceFile](), list[SourceFile]()
+        for one in found:
+            (trusted if self._trusts(one) else unread).append(one)
+        for one, entry in zip(trusted, self.already.known(trusted), strict=True):
+            if entry is None:
+                unread.append(one)
+                continue
+            assert one.user_id is not None
+            yield Hashed(path=one.path, user_id=one.user_id, sha256=entry.sha256, size=one.size, from_journal=True)
+        for made in prepared(unread, self.how, budget):
             yield made if isinstance(made, FileOutcome) else self._hashed(made, budget)
 
     def _trusts(self, found: SourceFile) -> bool:

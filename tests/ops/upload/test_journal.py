@@ -28,8 +28,8 @@ def test_inodes_of_any_file_system_are_remembered(tmp_path: Path, inode: int) ->
 
     journal.record(SCOPE, [one])
 
-    assert journal.known(SCOPE, [one.found]) == {one.found.path: one}
-    assert journal.known(SCOPE, [another.found]) == {}
+    assert journal.known(SCOPE, [one.found]) == [one]
+    assert journal.known(SCOPE, [another.found]) == [None]
     journal.close()
 
 
@@ -41,8 +41,8 @@ def test_times_of_any_year_are_remembered(tmp_path: Path, year: int) -> None:
 
     journal.record(SCOPE, [one])
 
-    assert journal.known(SCOPE, [found]) == {found.path: one}
-    assert journal.known(SCOPE, [entry().found]) == {}
+    assert journal.known(SCOPE, [found]) == [one]
+    assert journal.known(SCOPE, [entry().found]) == [None]
     journal.close()
 
 
@@ -104,14 +104,14 @@ def test_an_unusable_journal_is_moved_aside_and_reported_once(tmp_path: Path, da
 
     journal = Journal(file, report=reported.append)
     journal.is_empty()
-    assert journal.known(SCOPE, [entry().found]) == {}
+    assert journal.known(SCOPE, [entry().found]) == [None]
     journal.record(SCOPE, [entry()])
     journal.close()
 
     assert len(reported) == 1 and f"moved to {file}.damaged" in reported[0]
     assert Path(f"{file}.damaged").read_bytes()[4096:] == before[4096:]
     again = Journal(file, report=reported.append)
-    assert again.known(SCOPE, [entry().found])
+    assert again.known(SCOPE, [entry().found]) == [entry()]
     again.close()
     assert len(reported) == 1
 
@@ -134,7 +134,7 @@ def test_an_impossible_journal_path_is_reported_once_and_stops_nothing(tmp_path:
         journal.record(SCOPE, [entry()])
 
         assert journal.is_empty()
-        assert journal.known(SCOPE, [entry().found]) == {}
+        assert journal.known(SCOPE, [entry().found]) == [None]
         assert len(reported) == 1 and "[upload] journal" in reported[0]
         journal.close()
 
