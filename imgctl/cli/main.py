@@ -82,8 +82,8 @@ imgctl help settings
 def cli() -> None:
     """Move photo archives into object storage and keep them healthy there.
 
-    The catalog (SQL) holds a small row for each image, the store (a directory or S3) holds its bytes.
-    Without configuration both are under ./imgctl-data.
+    The catalog (Postgres or SQLite) holds a small row for each image, the store (a directory, S3, Google Cloud Storage or
+    Azure) holds its bytes. Without configuration both are under ./imgctl-data.
     """
 
 

@@ -117,7 +117,7 @@ class TarPart:
                 # The checksum of a stream is at its end.
                 while piece := cast("IO[bytes]", archive.fileobj).read(PIECE):
                     if piece.strip(b"\0"):
-                        why = "more follows its end, as in TARs that were joined"
+                        why = "more data follows its end, as in TARs that were joined"
                         raise Damaged(f"{why}: extract it with tar --ignore-zeros")
         except (*_BROKEN, OSError) as error:
             if isinstance(error, OSError) and error.errno is not None:

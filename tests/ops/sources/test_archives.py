@@ -733,7 +733,7 @@ def test_what_follows_the_end_of_a_tar_is_reported(name: str, tmp_path: Path, op
 
     found = ended(opened(tmp_path / name))
 
-    assert found.pop(f"{tmp_path.name}/{name}").startswith("unreadable: more follows its end")
+    assert found.pop(f"{tmp_path.name}/{name}").startswith("unreadable: more data follows its end")
     assert found == {f"{name}/{one}.jpg": "read" for one in "abc"}
 
 
