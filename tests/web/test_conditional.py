@@ -36,11 +36,12 @@ def _raw(server: Served, request: str) -> bytes:
 
 def test_head_responds_as_get_without_the_body(local_server: Served, paths: list[str]) -> None:
     for path in paths:
-        got, headed = local_server.client.get(path), local_server.client.head(path)
+        # The seconds that are left of a link go down between two requests.
+        got, headed, later = (getattr(local_server.client, how)(path) for how in ("get", "head", "get"))
 
         assert (headed.status_code, headed.content) == (got.status_code, b""), path
         for name in ("content-type", "etag", "cache-control", "last-modified"):
-            assert headed.headers.get(name) == got.headers.get(name), (path, name)
+            assert headed.headers.get(name) in (got.headers.get(name), later.headers.get(name)), (path, name)
         # Responses with ages or counts of requests may change in length.
         assert (headed.headers.get("content-length") == got.headers.get("content-length")) or path in paths[5:], path
 

@@ -19,7 +19,7 @@ from imgctl.config.settings import Settings, UploadSettings, WorkSettings
 from imgctl.dates import EPOCH
 from imgctl.errors import BucketMissing, StoreError
 from imgctl.imaging.formats import Format
-from imgctl.keys import parse_key, time_of
+from imgctl.keys import PROBES, parse_key, time_of
 from imgctl.model import Image, Status
 from imgctl.ops.common.parts import Parts
 from imgctl.ops.common.ranges import CHUNK_BYTES
@@ -387,7 +387,8 @@ def test_an_unreachable_store_ends_the_run_and_the_next_finishes(
 
     assert all(outcome.fate in (Fate.UPLOADED, Fate.PRESENT) for outcome in again)
     assert [image.status for image in rows(catalog)] == [Status.PROCESSING] * 40
-    assert len(list(near.scan())) == 80
+    # The deletion of a probe may have been reset.
+    assert sum(not blob.key.startswith(PROBES) for blob in near.scan()) == 80
 
 
 @given(st.datetimes(min_value=EPOCH.replace(tzinfo=None)), st.uuids(), st.text(st.characters(codec="utf-8")))
