@@ -1,6 +1,5 @@
 """Google Takeout's metadata of a photo, in the JSON file beside it, and the names of that file."""
 
-import json
 import re
 import unicodedata
 from collections.abc import Iterator
@@ -9,6 +8,7 @@ from datetime import datetime, timedelta
 from imgctl.dates import EPOCH
 from imgctl.imaging.formats import format_by_name, is_film
 from imgctl.imaging.metadata.facts import NO_FACTS, Facts, dates_of
+from imgctl.jsontext import parse_json
 
 LONGEST = 2**20
 # Takeout cuts the JSON file's name to 51 UTF-16 units, including `.json`, and a photo's to as many.
@@ -144,8 +144,8 @@ def _cut_characters(name: str) -> str:
 def read_takeout(data: bytes) -> Facts:
     """Read a photo's JSON file; a damaged one, or one not from Takeout, gives empty facts."""
     try:
-        value: object = json.loads(data) if len(data) <= LONGEST else None
-    except (ValueError, RecursionError):
+        value: object = parse_json(data) if len(data) <= LONGEST else None
+    except ValueError:
         return NO_FACTS
     if not isinstance(value, dict) or "photoTakenTime" not in value:
         return NO_FACTS

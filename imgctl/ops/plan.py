@@ -13,6 +13,7 @@ from typing import Protocol, Self
 from uuid import UUID
 
 from imgctl.errors import UsageError
+from imgctl.jsontext import parse_json
 from imgctl.model import Image
 from imgctl.ops.common.parts import Parts
 from imgctl.ops.common.retry import StopSignal
@@ -193,8 +194,8 @@ def _records(file: Path) -> Iterator[tuple[int, Mapping[str, Json]]]:
     with lines:
         for number, line in enumerate(lines, start=1):
             try:
-                record = json.loads(line)
-            except (ValueError, RecursionError):
+                record = parse_json(line)
+            except ValueError:
                 raise _wrong(file, number, "is not JSON") from None
             if not isinstance(record, dict) or not isinstance(record.get("type"), str):
                 raise _wrong(file, number, "is not a line of a plan")

@@ -10,6 +10,7 @@ from typing import BinaryIO, Self
 from uuid import UUID
 
 from imgctl.errors import StateError, UsageError
+from imgctl.jsontext import parse_json
 from imgctl.ops.audit.findings import Finding, from_record
 from imgctl.ops.audit.order import AuditOrder
 from imgctl.ops.common.checkpoint import counted, load_state, save_state
@@ -48,8 +49,8 @@ class Checkpoint:
         with self._beside.open("rb") as kept:
             while kept.tell() < self._kept_bytes:
                 try:
-                    yield from_record(json.loads(kept.readline()))
-                except (ValueError, RecursionError, UsageError):
+                    yield from_record(parse_json(kept.readline()))
+                except (ValueError, UsageError):
                     hint = f"delete {self._file} to begin anew"
                     raise StateError(f"{self._beside} cannot be read", hint=hint) from None
 

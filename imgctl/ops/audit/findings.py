@@ -1,6 +1,5 @@
 """Findings of an audit: the codes, one finding, and findings as NDJSON, written and read."""
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,6 +8,7 @@ from pathlib import Path
 from uuid import UUID
 
 from imgctl.errors import UsageError
+from imgctl.jsontext import parse_json
 from imgctl.keys import ORIGINAL
 from imgctl.model import Image
 from imgctl.ops.common.lookup import plain
@@ -137,8 +137,8 @@ class FindingsFile:
 
     def _finding(self, number: int, line: str) -> Iterator[Finding]:
         try:
-            record = json.loads(line)
-        except (ValueError, RecursionError):
+            record = parse_json(line)
+        except ValueError:
             record = None
         if not isinstance(record, dict):
             raise UsageError(

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from imgctl.errors import StateError
+from imgctl.jsontext import parse_json
 from imgctl.regular import regular
 from imgctl.run.scratch import whole_file
 
@@ -39,10 +40,10 @@ def load_state(file: Path, parse: Callable[..., T]) -> T | None:
     """Return `parse(**fields)` of the file's JSON, None without a file; StateError for an unreadable one."""
     try:
         with open(file, encoding="utf-8", opener=regular) as state:  # Path.open takes no opener
-            return parse(**json.load(state))
+            return parse(**parse_json(state.read()))
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
         raise StateError(f"{file} cannot be read: {str(error)[:200]}", hint="delete it to begin anew") from None
 
 

@@ -1,6 +1,5 @@
 """The rows that a command processes: a scope of the catalog or a list of ids, page by page; outages are retried."""
 
-import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement
 
 from imgctl.errors import UsageError
+from imgctl.jsontext import parse_json
 from imgctl.keys import FIRST
 from imgctl.model import Image
 from imgctl.ops.common.retry import StopSignal, read
@@ -94,8 +94,8 @@ def read_ids(file: Path, bad: list[BadId]) -> Iterator[tuple[int, UUID]]:
 def _id_in(text: str) -> UUID | str | None:
     if text.startswith("{"):
         try:
-            record = json.loads(text)
-        except (ValueError, RecursionError):
+            record = parse_json(text)
+        except ValueError:
             return "is not JSON"
         # The output of `--json` ends in a summary, which has no image.
         if record.get("type") == "summary":

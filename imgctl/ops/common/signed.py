@@ -10,6 +10,7 @@ from typing import TextIO
 from urllib.parse import urlsplit
 
 from imgctl.errors import UsageError
+from imgctl.jsontext import parse_json
 from imgctl.ops.common.parts import Parts
 from imgctl.pricing.lines import Json, as_json
 from imgctl.run.scratch import whole_file
@@ -67,7 +68,7 @@ def read_signed(file: Path, secret: str) -> Iterator[Mapping[str, Json]]:
     """Yield the lines of a signed report without the signature; UsageError, before the first, if that is invalid."""
     _check(file, secret)
     for line in _lines(file):
-        record = json.loads(line)
+        record = parse_json(line)
         if record.get("type") != SIGNATURE:
             yield record
 
@@ -79,13 +80,13 @@ def _check(file: Path, secret: str) -> None:
         expected.update(last)
         last = line
     try:
-        found = json.loads(last)
+        found = parse_json(last)
         signed = (
             bool(secret)
             and found["type"] == SIGNATURE
             and hmac.compare_digest(found["hmac_sha256"], expected.hexdigest())
         )
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (ValueError, KeyError, TypeError):
         signed = False
     if not signed:
         hint = "it was changed, cut short, or signed with another [serve] secret"

@@ -1,6 +1,5 @@
 """Downloads the public price list (no credentials) and writes a card from it."""
 
-import json
 from collections.abc import Iterator
 from http.client import HTTPException
 from pathlib import Path
@@ -9,6 +8,7 @@ from urllib.parse import urlencode, urlsplit
 from urllib.request import Request, urlopen
 
 from imgctl.errors import ImgctlError, UsageError
+from imgctl.jsontext import parse_json
 from imgctl.pricing.azure_refresh import PRODUCT, read_meters, refreshed_azure
 from imgctl.pricing.card import card_toml
 from imgctl.pricing.prices import Card
@@ -72,7 +72,7 @@ def _fetched(url: str) -> Value:
     if len(body) > MOST_BYTES:
         raise ImgctlError(f"{url}: is longer than any price list", hint=hint)
     try:
-        table: Value = json.loads(body)
-    except (ValueError, RecursionError):
+        table: Value = parse_json(body)
+    except ValueError:
         raise ImgctlError(f"{url}: is not JSON", hint=hint) from None
     return table

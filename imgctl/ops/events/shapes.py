@@ -1,10 +1,11 @@
 """The formats of events: S3's records (also within SNS), EventBridge's, and those of SeaweedFS's filer."""
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 from urllib.parse import unquote_plus
+
+from imgctl.jsontext import parse_json
 
 Json: TypeAlias = "dict[str, Json] | list[Json] | str | int | float | bool | None"
 
@@ -41,8 +42,8 @@ class Event:
 def events_in(body: str | bytes) -> list[Event]:
     """Return the events of one message, none for S3's test message; raises BadEvent."""
     try:
-        return list(_read(json.loads(body), depth=0))
-    except (ValueError, RecursionError):
+        return list(_read(parse_json(body), depth=0))
+    except ValueError:
         raise BadEvent("not JSON") from None
 
 
@@ -56,7 +57,7 @@ def _read(message: Json, *, depth: int) -> Iterator[Event]:
         case {"Event": "s3:TestEvent"}:
             return
         case {"Type": "Notification", "Message": str(inner)}:
-            yield from _read(json.loads(inner), depth=depth + 1)
+            yield from _read(parse_json(inner), depth=depth + 1)
         case {"detail-type": str(kind), "detail": dict(detail)}:
             yield _of_eventbridge(kind, detail)
         case {"event_type": str(kind), "key": str(path)} if path.startswith(_BUCKETS):

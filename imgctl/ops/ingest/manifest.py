@@ -1,7 +1,6 @@
 """Manifests: CSV with a header or JSON lines, read a row at a time; a bad line is reported by number and skipped."""
 
 import csv
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,6 +10,7 @@ from uuid import UUID
 
 from imgctl.dates import in_utc
 from imgctl.errors import UsageError
+from imgctl.jsontext import parse_json
 from imgctl.keys import is_utf8
 from imgctl.ops.common.cells import unguarded
 from imgctl.units import count_of
@@ -139,8 +139,8 @@ def _json_row(line: bytes, columns: Columns) -> Row | BadLine:
     if len(line) >= LONGEST_LINE:
         return BadLine(detail=f"longer than {count_of(LONGEST_LINE, 'byte')}")
     try:
-        value: object = json.loads(line)
-    except (ValueError, RecursionError) as error:
+        value: object = parse_json(line)
+    except ValueError as error:
         return BadLine(detail=f"not valid UTF-8 JSON: {error}")
     if not isinstance(value, dict):
         return BadLine(detail="not a JSON object")

@@ -4,7 +4,6 @@ import csv
 import gzip
 import hashlib
 import io
-import json
 import re
 import sqlite3
 import zlib
@@ -19,6 +18,7 @@ from urllib.parse import unquote_plus
 
 from imgctl.config.places import StoreSettings
 from imgctl.errors import StoreError, UsageError
+from imgctl.jsontext import parse_json
 from imgctl.store.blobs.address import bucket_and_prefix
 from imgctl.store.blobs.pages import PAGE_KEYS, Page
 
@@ -105,7 +105,7 @@ def open_inventory(where: str, settings: StoreSettings, *, directory: Path) -> I
 def read_manifest(body: bytes, where: str) -> Manifest:
     """A manifest.json (S3 User Guide, Amazon S3 Inventory manifest); UsageError for anything else."""
     try:
-        read = json.loads(body)
+        read = parse_json(body)
         kind = str(read["fileFormat"])
         return Manifest(
             taken_at=datetime.fromtimestamp(int(read["creationTimestamp"]) / 1000, UTC),
@@ -114,7 +114,7 @@ def read_manifest(body: bytes, where: str) -> Manifest:
             columns=_columns_of(kind, str(read["fileSchema"])),
             files=tuple((str(one["key"]), str(one.get("MD5checksum", ""))) for one in read["files"]),
         )
-    except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, OSError, RecursionError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, OSError) as error:
         raise UsageError(f"{where} is not a manifest of an inventory: {repr(error)[:200]}", hint=_HINT) from None
 
 
