@@ -50,7 +50,6 @@ class OutageLog:
         self._since: float | None = None
         self._failed_at = -LOG_SECONDS
         self._logged_at = -LOG_SECONDS
-        self._is_logged = False
 
     def failed(self, error: BaseException | None) -> None:
         """Record a failure that is retried."""
@@ -62,7 +61,7 @@ class OutageLog:
             self._failed_at = now
             is_due = now - self._logged_at >= LOG_SECONDS
             if is_due:
-                self._logged_at, self._is_logged = now, True
+                self._logged_at = now
         if is_due:
             log.warning("waiting for the %s: %s", self._what, error)
 
@@ -70,8 +69,8 @@ class OutageLog:
         """Record a success after failures."""
         with self._lock:
             now = self._now()
-            since, is_logged = self._since, self._is_logged
-            self._since, self._is_logged = None, False
+            since, self._since = self._since, None
+            is_logged = since is not None and self._logged_at >= since
         if since is not None and is_logged:
             log.warning("the %s responds again after %.0f s", self._what, now - since)
 

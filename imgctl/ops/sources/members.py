@@ -134,8 +134,12 @@ class MemberIndex:
 def too_long(name: str, size: int) -> Member:
     """Return the member that stands for one whose name, or whose link, is longer than LONGEST_NAME."""
     detail = f"a name of {count_of(len(name), 'character')}: rename it in the archive"
-    odd = Odd(fate=Fate.FAILED, reason=Reason.UNREADABLE, detail=detail)
-    return Member(name=f"{name[:_SHOWN]}…", size=size, offset=0, odd=odd)
+    return Member(name=f"{name[:_SHOWN]}…", size=size, offset=0, odd=unreadable(detail))
+
+
+def unreadable(detail: str) -> Odd:
+    """Return why a member cannot be read."""
+    return Odd(fate=Fate.FAILED, reason=Reason.UNREADABLE, detail=detail)
 
 
 def stamp_of(*parts: str) -> int:

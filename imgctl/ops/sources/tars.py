@@ -22,6 +22,7 @@ from imgctl.ops.sources.members import (
     message_of,
     stamp_of,
     too_long,
+    unreadable,
 )
 from imgctl.regular import regular
 from imgctl.units import count_of
@@ -221,7 +222,7 @@ def _member(info: tarfile.TarInfo) -> Member:
 
 def _odd(info: tarfile.TarInfo) -> Odd | None:
     if info.issparse():
-        return Odd(fate=Fate.FAILED, reason=Reason.UNREADABLE, detail="a sparse member is not read: extract it")
+        return unreadable("a sparse member is not read: extract it")
     if info.isfile():
         return None
     if info.islnk():

@@ -22,6 +22,7 @@ from imgctl.ops.sources.members import (
     message_of,
     stamp_of,
     too_long,
+    unreadable,
 )
 from imgctl.regular import regular
 from imgctl.units import count_of
@@ -163,7 +164,7 @@ def _refused(record: bytes, span: range, error: Exception) -> Member:
 def _damaged(name: str, why: str) -> Member:
     """Return the member of a record that cannot be true."""
     detail = f"damaged in the archive's directory ({why}): {COPY_AGAIN}"
-    return Member(name=name, size=0, offset=0, odd=Odd(fate=Fate.FAILED, reason=Reason.UNREADABLE, detail=detail))
+    return Member(name=name, size=0, offset=0, odd=unreadable(detail))
 
 
 def _name(record: bytes) -> bytes:
@@ -279,12 +280,12 @@ def _extra(info: ZipInfo) -> Iterator[tuple[int, bytes]]:
 
 def _odd(info: ZipInfo) -> Odd | None:
     if info.flag_bits & _ENCRYPTED:
-        return Odd(fate=Fate.FAILED, reason=Reason.UNREADABLE, detail="encrypted: extract it with its password")
+        return unreadable("encrypted: extract it with its password")
     if info.create_system == _UNIX and stat.S_ISLNK(info.external_attr >> 16):
         return Odd(fate=Fate.SKIPPED, reason=Reason.LINK, detail="a symbolic link is not followed")
     if info.file_size > _BOMB_SIZE and info.file_size > _BOMB_RATIO * info.compress_size:
         detail = f"compressed {info.file_size // max(1, info.compress_size)}:1, more than any picture: extract it"
-        return Odd(fate=Fate.FAILED, reason=Reason.UNREADABLE, detail=detail)
+        return unreadable(detail)
     return None
 
 

@@ -74,8 +74,8 @@ def _news(outcomes: Iterable[FileOutcome]) -> Iterator[FileOutcome]:
     """Yield the outcomes without those of skipped and present files that were reported before and have not changed."""
     reported: set[int] = set()
     for outcome in outcomes:
-        state = _state(outcome.path)
-        if state is None or outcome.fate not in (Fate.SKIPPED, Fate.PRESENT, Fate.UPLOADED):
+        may_repeat = outcome.fate in (Fate.SKIPPED, Fate.PRESENT, Fate.UPLOADED)
+        if not may_repeat or (state := _state(outcome.path)) is None:
             yield outcome
             continue
         # A hash each, as there may be many. An uploaded file is present from the next walk on.

@@ -14,7 +14,7 @@ from uuid import UUID
 
 from imgctl.config.places import StoreSettings
 from imgctl.errors import ImgctlError, StoreDenied, StoreError, StoreUnavailable, WorkerError
-from imgctl.ops.common.retry import STORE_OUTAGES
+from imgctl.ops.common.retry import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, STORE_OUTAGES
 from imgctl.ops.work.order import Batch, Ending, Job, Outcome, WorkOrder
 from imgctl.ops.work.task import check_store, render_batch
 from imgctl.run.pools.child import TOO_LARGE
@@ -28,8 +28,6 @@ MOST_CLAIMED = 1024
 SLOTS_SECONDS = 5.0
 # After another image was put, a few may be refused for reasons of their own.
 MOST_REFUSED = 8
-FIRST_PAUSE_SECONDS = 0.25
-LONGEST_PAUSE_SECONDS = 10.0
 
 log = logging.getLogger(__name__)
 
