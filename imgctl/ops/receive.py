@@ -26,6 +26,7 @@ from imgctl.run.telemetry import trace
 from imgctl.run.window import ByteBudget
 from imgctl.store.blobs.base import SignedPut
 from imgctl.store.catalog.queries.details import Seen, note
+from imgctl.store.catalog.queries.holds import LegalHold, held_among
 from imgctl.store.catalog.queries.lookups import by_id
 from imgctl.store.catalog.queries.reservations import confirm, promise
 from imgctl.units import count_of
@@ -46,10 +47,14 @@ class Sent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Taken:
-    """The image of the bytes; `created` if this request made them safe, not if they were safe before."""
+    """The image of the bytes, and the oldest hold on its owner.
+
+    `created` if this request made the bytes safe, not if they were safe before.
+    """
 
     image: Image
     created: bool
+    hold: LegalHold | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +98,7 @@ def take(parts: Parts, spool: Spool, sent: Sent, *, budget: ByteBudget, recognis
         promised = _promise(parts, row)
         trace.note("promise", began)
         if promised.status is not Status.UPLOADING:
-            return Taken(image=owned(parts, promised.id), created=False)
+            return _present(parts, promised.id)
         began = trace.clock()
         put_original(parts.store, as_promised(row, promised), body)
         trace.note("put", began)
@@ -128,7 +133,7 @@ def complete(parts: Parts, image: Image, recogniser: Recogniser) -> Taken:
     ImageRejected if it is not a picture, of a format not taken, or too large: the row stays, for `repair` to decide.
     """
     if image.status is not Status.UPLOADING:
-        return Taken(image=image, created=False)
+        return _present(parts, image.id)
     key = image.original_key or ""
     blob = parts.store.head(key)
     if blob is None:
@@ -181,10 +186,20 @@ def _confirmed(parts: Parts, image_id: UUID, known: Seen | None = None) -> Taken
             if known is not None:
                 note(connection, known)
             created = image_id in confirm(connection, [image_id])
-            return Taken(image=_row_of(connection, image_id), created=created)
+            return _taken(connection, image_id, created=created)
     except ImageMissing:
         delete_if_erased(parts.catalog, parts.store, parts.settings.store, [image_id], stop=Event())
         raise
+
+
+def _present(parts: Parts, image_id: UUID) -> Taken:
+    with parts.catalog.read() as connection:
+        return _taken(connection, image_id, created=False)
+
+
+def _taken(connection: Connection, image_id: UUID, *, created: bool) -> Taken:
+    image = _row_of(connection, image_id)
+    return Taken(image=image, created=created, hold=held_among(connection, [image.user_id]).get(image.user_id))
 
 
 def _row_of(connection: Connection, image_id: UUID) -> Image:

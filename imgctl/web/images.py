@@ -215,7 +215,7 @@ def image_answer(request: Request, caller: Caller, taken: Taken) -> Response:
     """Return the response for an image that was created or found; the access log names it with the token."""
     state = state_of(request)
     request.state.image = str(taken.image.id)
-    (seen,) = state.see([taken.image])
+    seen = state.seen(taken.image, taken.hold)
     headers = {"Location": f"/images/{seen.image.id}", "ETag": version(state, seen), "Cache-Control": "no-store"}
     return JSONResponse(shown(seen, caller), status_code=201 if taken.created else 200, headers=headers)
 

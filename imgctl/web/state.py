@@ -117,17 +117,18 @@ class AppState:
         shown = list(images)
         with self.parts.catalog.read() as connection:
             holds = held_among(connection, {image.user_id for image in shown})
-        return [self._seen(image, holds) for image in shown]
+        return [self.seen(image, holds.get(image.user_id)) for image in shown]
+
+    def seen(self, image: Image, hold: LegalHold | None) -> Seen:
+        """Return an image as responses show it, with the oldest hold on its owner."""
+        return Seen(image, self.links.variants(image), hold)
 
     def _look(self, ids: Collection[UUID]) -> dict[UUID, Seen]:
         with self.parts.catalog.read() as connection:
             found = by_ids(connection, ids)
             holds = held_among(connection, {image.user_id for image in found.values()})
         # Signed in this thread: expired credentials are renewed first.
-        return {image_id: self._seen(image, holds) for image_id, image in found.items()}
-
-    def _seen(self, image: Image, holds: Mapping[UUID, LegalHold]) -> Seen:
-        return Seen(image, self.links.variants(image), holds.get(image.user_id))
+        return {image_id: self.seen(image, holds.get(image.user_id)) for image_id, image in found.items()}
 
     def close(self) -> None:
         """Free what the server holds."""
