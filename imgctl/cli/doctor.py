@@ -8,8 +8,9 @@ from imgctl.cli.common.base import Session, running, subcommand
 from imgctl.cli.common.options import Options, flag
 from imgctl.cli.common.render import show_table
 from imgctl.errors import ExitCode
-from imgctl.ops.doctor import Check, examine
+from imgctl.ops.doctor import examine
 from imgctl.pricing.estimate import Billing
+from imgctl.store.blobs.traits import Check
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +45,7 @@ def command(session: Session, args: Args) -> ExitCode:
     return ExitCode.ERROR if wrong else ExitCode.DONE
 
 
-def show_check(session: Session, check: "Check") -> None:
+def show_check(session: Session, check: Check) -> None:
     """Print a check as a line and as a record; `init` uses it too."""
     about = {"name": check.name, "ok": check.ok, "level": check.level, "detail": check.detail}
     session.data({"type": "check", **about, "hint": check.hint or None})

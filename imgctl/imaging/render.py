@@ -5,11 +5,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from PIL import Image
+
 from imgctl.errors import ImageRejected, ImgctlError
 from imgctl.imaging.decoders import pillow
 from imgctl.imaging.decoders.choose import recognised
 from imgctl.imaging.decoders.decode import Limits
-from imgctl.imaging.fingerprint import fingerprint
 from imgctl.imaging.formats import KNOWN, Format, Kind
 from imgctl.imaging.master import HINT, Master, explain, master_of, master_of_film, resized
 from imgctl.imaging.metadata.exif import ownership_block
@@ -151,3 +152,14 @@ def _variant(raster: Raster, spec: VariantSpec, exif: bytes) -> RenderedVariant:
         content_type=spec.format.content_type,
         extension=spec.format.extension,
     )
+
+
+_COLUMNS, _ROWS = 9, 8
+
+
+def fingerprint(raster: Raster) -> int:
+    """Return the dHash, a bit for each of 8 × 8 cells darker than the next, as a signed 64-bit number for databases."""
+    picture = Image.frombuffer("RGB", (raster.width, raster.height), raster.data, "raw", "RGB", 0, 1)
+    grey = picture.convert("L").resize((_COLUMNS, _ROWS), Image.Resampling.BOX).tobytes()
+    pairs = (grey[row * _COLUMNS + column :][:2] for row in range(_ROWS) for column in range(_COLUMNS - 1))
+    return int.from_bytes(int("".join("01"[left < right] for left, right in pairs), 2).to_bytes(8), signed=True)

@@ -4,7 +4,7 @@ import os
 import resource
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from imgctl.config.settings import Settings
 from imgctl.errors import ImgctlError
 from imgctl.run.limits import raise_open_files
 from imgctl.store.blobs.base import BlobStore
-from imgctl.store.blobs.verdicts import Level, verdicts
+from imgctl.store.blobs.traits import Check, Level, verdicts
 from imgctl.store.catalog.engine import Catalog
 from imgctl.store.catalog.schema import SQLITE
 from imgctl.units import count_of
@@ -24,29 +24,14 @@ DAMAGE_SECONDS = 10.0
 FILES_WANTED = 1024
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Check:
-    """The result of one check; `hint` is the next step if its level is not ok."""
-
-    name: str
-    level: Level
-    detail: str
-    hint: str = ""
-
-    @property
-    def ok(self) -> bool:
-        """Whether imgctl works, if need be by other means."""
-        return self.level is not Level.FAIL
-
-
 def examine(settings: Settings, environ: Mapping[str, str]) -> Iterator[Check]:
     """Check each part in turn; a broken part ends only its own checks."""
     yield Check(name="config", level=Level.OK, detail=str(settings.file or "defaults (no file)"))
     for variable, near in misspelt(settings, environ).items():
         detail, hint = f"{variable} is not a setting and is ignored", f"did you mean {near}?"
         yield Check(name="environment", level=Level.WARN, detail=detail, hint=hint)
-    yield from _catalog(settings)
-    yield from _store(settings)
+    yield from _guarded("database", _catalog(settings))
+    yield from _guarded("store", _store(settings))
     yield _checked("codecs", _codecs)
     yield _checked("files", _open_files)
     yield _checked("log", lambda: _log(settings))
@@ -59,30 +44,31 @@ def _checked(name: str, look: Callable[[], str]) -> Check:
         return Check(name=name, level=Level.FAIL, detail=error.message, hint=error.hint)
 
 
+def _guarded(name: str, checks: Iterator[Check]) -> Iterator[Check]:
+    """Yield the checks; an error ends them as a failed check of this name."""
+    try:
+        yield from checks
+    except ImgctlError as error:
+        yield Check(name=name, level=Level.FAIL, detail=error.message, hint=error.hint)
+
+
 def _catalog(settings: Settings) -> Iterator[Check]:
     from imgctl.store.catalog.engine import open_catalog
 
-    try:
-        catalog = open_catalog(settings.catalog.url)
-    except ImgctlError as error:
-        yield Check(name="database", level=Level.FAIL, detail=error.message, hint=error.hint)
-        return
-    try:
+    with closing(open_catalog(settings.catalog.url)) as catalog:
         database = _checked("database", lambda: _response_time(catalog))
         yield database
         if database.ok:
             if catalog.dialect == SQLITE:
                 yield _checked("damage", lambda: _damage(catalog))
             yield _checked("writes", lambda: _writes(catalog))
-            yield from _rights(catalog)
+            yield from _guarded("rights", _rights(catalog))
             schema = _checked("schema", lambda: _schema(catalog))
             yield schema
             if schema.ok:
-                yield from _erasures(catalog, settings)
+                yield from _guarded("erasures", _erasures(catalog, settings))
             yield _checked("clock", lambda: _clock(catalog))
-            yield from _pooler(catalog)
-    finally:
-        catalog.close()
+            yield from _guarded("pooler", _pooler(catalog))
 
 
 def _response_time(catalog: Catalog) -> str:
@@ -111,11 +97,7 @@ def _rights(catalog: Catalog) -> Iterator[Check]:
     """Report rights on tables that this user lacks. Roles that only read, or never delete, are no fault."""
     from imgctl.store.catalog.health import DELETES, READS, WRITES, missing_rights
 
-    try:
-        missing = missing_rights(catalog)
-    except ImgctlError as error:
-        yield Check(name="rights", level=Level.FAIL, detail=error.message, hint=error.hint)
-        return
+    missing = missing_rights(catalog)
     only_reads = missing.rights >= WRITES
     for needed, level, who in (
         (READS, Level.FAIL, "every command needs"),
@@ -134,13 +116,9 @@ def _erasures(catalog: Catalog, settings: Settings) -> Iterator[Check]:
     from imgctl.ops.erase.subject import of_another_secret
     from imgctl.store.catalog.queries.holds import in_force
 
-    try:
-        count = of_another_secret(catalog, EraseOrder(secret=settings.serve.secret).secret_id)
-        with catalog.read() as connection:
-            is_held = bool(count and in_force(connection))
-    except ImgctlError as error:
-        yield Check(name="erasures", level=Level.FAIL, detail=error.message, hint=error.hint)
-        return
+    count = of_another_secret(catalog, EraseOrder(secret=settings.serve.secret).secret_id)
+    with catalog.read() as connection:
+        is_held = bool(count and in_force(connection))
     if count:
         detail = f"{count_of(count, 'unfinished erasure')} began with another [serve] secret"
         stuck = ", and cannot finish while any user is held" if is_held else ""
@@ -171,10 +149,7 @@ def _clock(catalog: Catalog) -> str:
 def _pooler(catalog: Catalog) -> Iterator[Check]:
     from imgctl.store.catalog.listen import has_pooler
 
-    pooled = _checked("pooler", lambda: str(has_pooler(catalog)))
-    if not pooled.ok:
-        yield pooled
-    elif pooled.detail == str(True):
+    if has_pooler(catalog):
         detail = "connections pass a pooler (such as PgBouncer): no session state is used, and idle workers poll"
         yield Check(name="pooler", level=Level.OK, detail=detail)
 
@@ -182,18 +157,14 @@ def _pooler(catalog: Catalog) -> Iterator[Check]:
 def _store(settings: Settings) -> Iterator[Check]:
     from imgctl.store.blobs.open import open_store
 
-    try:
-        yield from examine_store(open_store(settings.store), settings.store.url)
-    except ImgctlError as error:
-        yield Check(name="store", level=Level.FAIL, detail=error.message, hint=error.hint)
+    yield from examine_store(open_store(settings.store), settings.store.url)
 
 
 def examine_store(store: BlobStore, url: str) -> Iterator[Check]:
     """Check reading and writing, then each trait that imgctl relies on; raises StoreError for an unreachable store."""
     store.check()
     yield Check(name="store", level=Level.OK, detail=f"{url} can be read and written")
-    for found in verdicts(store.traits()):
-        yield Check(name=found.name, level=found.level, detail=found.detail, hint=found.hint)
+    yield from verdicts(store.traits())
 
 
 def _codecs() -> str:

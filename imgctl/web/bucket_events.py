@@ -8,7 +8,7 @@ from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel
 
 from imgctl.errors import ConfigError
-from imgctl.ops.events.posted import EventOutcomes, take_in
+from imgctl.ops.events.arrivals import EventOutcomes, take_in
 from imgctl.ops.events.shapes import BadEvent, events_in
 from imgctl.web.answers import refusals
 from imgctl.web.auth import EventSender, Scope, check_all_users

@@ -21,8 +21,8 @@ from sqlalchemy import update
 from imgctl.config.settings import Settings
 from imgctl.keys import new_id
 from imgctl.ops.support.history import Wanted, history
-from imgctl.store.catalog.queries.history import Operation
 from imgctl.store.catalog.queries.holds import hold
+from imgctl.store.catalog.queries.operations import Operation
 from imgctl.store.catalog.schema import images
 from imgctl.web.auth import Scope
 from imgctl.web.links import Links

@@ -8,8 +8,7 @@ import click
 
 from imgctl.cli.cold.restore import TIERS
 from imgctl.cli.common.base import Running
-from imgctl.cli.common.options import flag, option
-from imgctl.cli.common.rows import ScopeOptions
+from imgctl.cli.common.options import ScopeOptions, flag, option
 from imgctl.cli.common.types import Parsed
 from imgctl.errors import UsageError
 from imgctl.model import Variant

@@ -4,9 +4,9 @@ import shutil
 from collections.abc import Iterable, Sequence
 from itertools import islice
 
-from imgctl.cli.common.base import Session
+from imgctl.cli.common.base import Running, Session
 from imgctl.model import Sized
-from imgctl.ops.common.spend import card_in_force
+from imgctl.ops.common.spend import Terms, card_in_force
 from imgctl.pricing.archive import Archive
 from imgctl.pricing.estimate import Billing, billing, caveat
 from imgctl.pricing.lines import Line, dollars
@@ -82,3 +82,14 @@ def show_lines(session: Session, lines: Iterable[Line], *, title: str) -> None:
 
 def _is_amount(cell: str) -> bool:
     return cell.lstrip("-−+").startswith("$") or not cell
+
+
+# How many images need variants is known at the end.
+_IMAGES = 1000
+
+
+def say_price(run: Running, terms: Terms, *, puts: int) -> None:
+    """Print the price of the requests for a thousand images, each a GET and `puts`; nothing if they are free."""
+    if terms.bill is not Billing.NONE:
+        price = terms.price(terms.requests(gets=_IMAGES, puts=puts * _IMAGES))
+        run.say(f"requests for {count_of(_IMAGES, 'image')}: {price}")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import click
 
 from imgctl.cli.common.base import Session, subcommand
-from imgctl.cli.common.options import flag, option
+from imgctl.cli.common.options import RangeOptions, flag, option
 from imgctl.cli.common.render import (
     card_record,
     say_unpriced,
@@ -15,7 +15,6 @@ from imgctl.cli.common.render import (
     show_table,
     unpriced_record,
 )
-from imgctl.cli.common.rows import RangeOptions
 from imgctl.cli.common.types import SIZES
 from imgctl.errors import ExitCode
 from imgctl.ops.common.parts import catalog_of

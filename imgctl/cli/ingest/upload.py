@@ -3,16 +3,48 @@
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
+from uuid import UUID
 
 from imgctl.cli.common.base import Running, Session, running, subcommand
-from imgctl.cli.common.options import flag, option, order_of
-from imgctl.cli.ingest.selection import SelectionOptions, lists
+from imgctl.cli.common.options import Options, arguments, flag, option, order_of, switch
+from imgctl.cli.common.types import FORMATS, SIZE
 from imgctl.errors import ExitCode
+from imgctl.imaging.formats import Format
 from imgctl.ops.ingest.outcome import Fate, FileOutcome, FileTally, Reason, Reports, record
-from imgctl.ops.upload.order import Selection, UploadedAt, UploadOrder
+from imgctl.ops.upload.order import STDIN, Selection, UploadedAt, UploadOrder
 from imgctl.store.blobs.traits import Kept
 from imgctl.units import count_of, counts_of, format_bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SelectionOptions(Options):
+    """Options that choose files and their owners."""
+
+    paths: tuple[str, ...] = arguments("[SOURCE]...")
+    user_id: UUID | None = option(None, "The owner of these images.", name="--user")
+    user_from: str | None = option(None, "Take the owner from the path: '{user}/**'.", metavar="PATTERN")
+    manifest: str | None = option(None, "CSV or JSONL: path, user_id, caption, uploaded_at, name.", metavar="FILE")
+    files_from: str | None = option(None, "Take paths from FILE, one per line; - is stdin.", metavar="FILE")
+    include: tuple[str, ...] = option((), "Only matching files; repeatable.", metavar="GLOB")
+    exclude: tuple[str, ...] = option((), "Leave out matching files; wins over --include.", metavar="GLOB")
+    min_size: int | None = option(None, "Leave out smaller files: 10KiB.", kind=SIZE)
+    max_size: int | None = option(None, "Leave out larger files: 2GiB.", kind=SIZE)
+    since: datetime | None = option(None, "Modified at this time or later: 24h (ago), 2026-11-22.")
+    until: datetime | None = option(None, "Modified before this time.")
+    leave_out: frozenset[Format] = option(frozenset(), "Leave out these formats: raw,video,psd.", kind=FORMATS)
+    takeout_trashed: bool = flag("Also upload photos from the bin of Google or Apple Photos.")
+    takeout_archived: bool = switch(
+        "--takeout-archived/--no-takeout-archived", "Also upload photos archived or hidden there (default)."
+    )
+    follow_links: bool = flag("Follow symbolic links; loops are detected.")
+    junk_filter: bool = switch("--junk-filter/--no-junk-filter", "Leave out hidden and system files (default).")
+
+
+def lists(selection: Selection) -> list[Path]:
+    """Return the list and manifest files of a selection."""
+    return [Path(name) for name in (selection.files_from, selection.manifest) if name not in (None, STDIN)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,6 +200,6 @@ def _conclude(session: Session, counted: FileTally, *, put_if_absent: Kept | Non
 def _warning(put_if_absent: object) -> str:
     if not isinstance(put_if_absent, Kept) or put_if_absent is Kept.YES:
         return ""
-    from imgctl.store.blobs.verdicts import warning
+    from imgctl.store.blobs.traits import warning
 
     return warning(put_if_absent)

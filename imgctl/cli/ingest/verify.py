@@ -7,8 +7,7 @@ from pathlib import Path
 
 from imgctl.cli.common.base import Running, Session, running, subcommand
 from imgctl.cli.common.options import flag, option, order_of
-from imgctl.cli.ingest.selection import SelectionOptions, lists
-from imgctl.cli.ingest.upload import EXPECTED
+from imgctl.cli.ingest.upload import EXPECTED, SelectionOptions, lists
 from imgctl.errors import ExitCode
 from imgctl.ops.ingest.outcome import Fate, FileOutcome, FileTally, Reports, record
 from imgctl.ops.upload.order import Selection, UploadOrder

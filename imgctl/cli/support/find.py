@@ -10,9 +10,8 @@ from uuid import UUID
 import click
 
 from imgctl.cli.common.base import Session, subcommand
-from imgctl.cli.common.options import flag, option, optional
+from imgctl.cli.common.options import RangeOptions, flag, option, optional
 from imgctl.cli.common.render import show_table
-from imgctl.cli.common.rows import RangeOptions
 from imgctl.errors import ExitCode, ImgctlError, UsageError
 from imgctl.model import Image, Status
 from imgctl.ops.common.lookup import Listed, check_indexed, listed, page_mark, record, sought_by

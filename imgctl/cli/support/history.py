@@ -4,13 +4,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields
 
 from imgctl.cli.common.base import Session, subcommand
-from imgctl.cli.common.options import option
+from imgctl.cli.common.options import RangeOptions, option
 from imgctl.cli.common.render import show_table
-from imgctl.cli.common.rows import RangeOptions
 from imgctl.errors import ExitCode
 from imgctl.ops.common.parts import catalog_of
 from imgctl.ops.support.history import Wanted, counts_in, history, scope_of
-from imgctl.store.catalog.queries.history import Operation
+from imgctl.store.catalog.queries.operations import Operation
 from imgctl.units import counts_of, format_seconds
 
 HEADERS = ("STARTED", "WHO", "HOST", "COMMAND", "TOOK", "EXIT", "CHANGED", "ASKED")

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 import click
 
 from imgctl.cli.common.base import Session, subcommand
-from imgctl.cli.common.options import option
+from imgctl.cli.common.options import RangeOptions, option
 from imgctl.cli.common.render import show_table
-from imgctl.cli.common.rows import RangeOptions
 from imgctl.errors import ExitCode
 from imgctl.model import Status
 from imgctl.ops.common.lookup import grouped

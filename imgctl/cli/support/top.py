@@ -16,7 +16,7 @@ from imgctl.ops.support.top import Looker, Snapshot, record
 from imgctl.run.logs import redact
 from imgctl.run.stop import Stop
 from imgctl.store.catalog.queries.claims import HEAD_ROWS
-from imgctl.store.catalog.queries.history import Operation
+from imgctl.store.catalog.queries.operations import Operation
 from imgctl.units import count_of, counts_of, format_seconds
 
 PRINTED_ROWS = 40

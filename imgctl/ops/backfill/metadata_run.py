@@ -29,7 +29,8 @@ from imgctl.ops.ingest.recognise import SIDECAR_NAMES
 from imgctl.ops.ingest.sidecar import SidecarFiles
 from imgctl.ops.sources.base import SourceFile
 from imgctl.ops.sources.local import unreadable
-from imgctl.ops.upload.choose import Selection, chosen
+from imgctl.ops.upload.choose import chosen
+from imgctl.ops.upload.order import Selection
 from imgctl.pricing.estimate import Estimate, Reads, reading_estimate
 from imgctl.pricing.prices import STANDARD, Card
 from imgctl.regular import regular

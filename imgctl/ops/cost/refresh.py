@@ -9,10 +9,19 @@ from urllib.request import Request, urlopen
 
 from imgctl.errors import ImgctlError, UsageError
 from imgctl.jsontext import parse_json
-from imgctl.pricing.azure_refresh import PRODUCT, read_meters, refreshed_azure
 from imgctl.pricing.card import card_toml
 from imgctl.pricing.prices import Card
-from imgctl.pricing.refresh import OFFERS, Offer, Refreshed, Value, read_offer, refreshed
+from imgctl.pricing.refresh import (
+    OFFERS,
+    PRODUCT,
+    Offer,
+    Refreshed,
+    Value,
+    read_meters,
+    read_offer,
+    refreshed,
+    refreshed_azure,
+)
 from imgctl.run.scratch import whole_file
 
 # The bulk price list, as of November 2026; S3's file for one region has about 400 KB.

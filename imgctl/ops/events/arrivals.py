@@ -1,6 +1,9 @@
 """The objects of a store's events as files for the ingest: photos in the inbox, and originals put by signed URLs."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TypeAlias
 from uuid import UUID
@@ -18,6 +21,8 @@ from imgctl.keys import ORIGINAL, own_key, parse_key
 from imgctl.model import Image, Status
 from imgctl.ops.common.parts import Parts
 from imgctl.ops.common.retry import StopSignal, read, retry
+from imgctl.ops.common.transactions import InProcess
+from imgctl.ops.events.deliveries import PASSING
 from imgctl.ops.events.shapes import Event
 from imgctl.ops.ingest.outcome import Fate, FileOutcome, Reason
 from imgctl.ops.ingest.recognise import UNFIT, Recogniser, unfit
@@ -26,8 +31,9 @@ from imgctl.ops.receive import complete
 from imgctl.ops.sources.base import Rules, SourceFile
 from imgctl.ops.sources.open import Sources
 from imgctl.ops.upload.globs import owner_by
-from imgctl.ops.upload.order import Selection
+from imgctl.ops.upload.order import Selection, UploadOrder
 from imgctl.ops.upload.rules import SelectionRules
+from imgctl.ops.upload.start import Taking, taking
 from imgctl.store.blobs.address import bucket_and_prefix
 from imgctl.store.catalog.queries.lookups import by_id
 from imgctl.users import Users
@@ -172,3 +178,39 @@ def _check_apart(inbox: str, *prefixes: str) -> None:
     for prefix in filter(None, prefixes):
         if inbox and (prefix.startswith(inbox) or inbox.startswith(prefix)):
             raise ConfigError(f"[listen] inbox {inbox} and the prefix {prefix} overlap", hint="choose another inbox")
+
+
+@dataclass(slots=True, kw_only=True)
+class EventOutcomes:
+    """The outcomes of the objects that a request reported; `foreign` counts events about other objects."""
+
+    outcomes: list[FileOutcome] = field(default_factory=list)
+    foreign: Counter[Foreign] = field(default_factory=Counter)
+
+    @property
+    def failed(self) -> list[FileOutcome]:
+        """The outcomes of the objects that were not taken in."""
+        return [one for one in self.outcomes if one.fate is Fate.FAILED]
+
+    @property
+    def may_yet_succeed(self) -> bool:
+        """Whether the same request may take in more objects later."""
+        return any(one.reason in PASSING for one in self.failed)
+
+
+def take_in(parts: Parts, events: list[Event], *, stop: StopSignal) -> EventOutcomes:
+    """Take in the objects that these events report; ConfigError for a store that sends no events."""
+    taken, files = EventOutcomes(), list[SourceFile | FileOutcome]()
+    with ExitStack() as stack:
+        sources = stack.enter_context(closing(Sources(parts.settings)))
+        arrivals = Arrivals(parts, sources, stop=stop)
+        for event in events:
+            arrival = arrivals.of(event)
+            if isinstance(arrival, Foreign):
+                taken.foreign[arrival] += 1
+            else:
+                files.append(arrival)
+        if files:
+            how = Taking(order=UploadOrder(), readers=1, chunk=1, catalog=InProcess(parts.catalog))
+            taken.outcomes += stack.enter_context(taking(parts.settings, files, how, store=parts.store, stop=stop))
+    return taken

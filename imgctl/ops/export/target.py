@@ -23,7 +23,7 @@ def open_sink(settings: Settings, out: str) -> Sink:
         store = settings.store.url.rstrip("/")
         if f"{out.rstrip('/')}/".startswith(f"{store}/") or f"{store}/".startswith(f"{out.rstrip('/')}/"):
             raise UsageError(f"--out {out} is in the store itself, {store}", hint="name another bucket")
-        from imgctl.ops.export.bucket import BucketSink
+        from imgctl.ops.export.sinks import BucketSink
         from imgctl.store.blobs.open import open_store
 
         return BucketSink(open_store(replace(settings.store, url=out)), out)

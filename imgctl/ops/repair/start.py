@@ -1,12 +1,14 @@
 """One repair: the findings (of an audit of its own if none are given), the limits, the plan; and performing a plan later."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
-from imgctl.ops.audit.findings import Finding, FindingsFile, from_record
+from imgctl.errors import ImgctlError
+from imgctl.keys import ORIGINAL
+from imgctl.ops.audit.findings import Code, Finding, FindingsFile, Why, from_record
 from imgctl.ops.audit.order import AuditOrder, Tally
 from imgctl.ops.audit.start import audit
 from imgctl.ops.common.parts import Parts
@@ -14,13 +16,14 @@ from imgctl.ops.common.retry import StopSignal
 from imgctl.ops.common.rows import BadId
 from imgctl.ops.plan import Action, Applied, Fate, PlanWriter, Site, row_version
 from imgctl.ops.repair.decide import image_of
-from imgctl.ops.repair.limits import check_losses, check_share
 from imgctl.ops.repair.order import ACTS, Decision, Do, Outcome, RepairOrder
 from imgctl.ops.repair.order import Fate as Repaired
 from imgctl.ops.repair.pipeline import Repairs, repair
 from imgctl.run.scratch import Scratch
 from imgctl.run.threads import thread_pool
+from imgctl.store.catalog.queries.aggregates import named_keys
 from imgctl.store.catalog.queries.lookups import Scope
+from imgctl.units import count_of
 
 DO_PREFIX = "repair_"
 NONE = "-"
@@ -130,3 +133,41 @@ def repair_all(
             if writer is not None and (action := action_of(outcome.decision, order)):
                 writer.add(action)
             yield outcome
+
+
+def check_share(findings: Iterable[Finding], order: RepairOrder, parts: Parts, *, scope: Scope) -> int:
+    """Return the number of orphans to delete; ImgctlError, before any change, if they exceed the options' limits."""
+    orphans = sum(one.code is Code.ORPHAN_BLOB and order.own_key(one.key) is not None for one in findings)
+    if not orphans:
+        return 0
+    if orphans > order.max_delete:
+        raise _too_many(f"{count_of(orphans, 'orphan')}, more than --max-delete {order.max_delete:,}")
+    with parts.catalog.read() as connection:
+        keys = named_keys(connection, scope) + orphans
+    percent = 100 * orphans / keys
+    if percent > order.max_delete_percent:
+        limit = f"--max-delete-percent {order.max_delete_percent:g}"
+        share = f"{percent:.1f}% of {count_of(keys, 'key')} in scope"
+        raise _too_many(f"{count_of(orphans, 'orphan')}, {share}, more than {limit}")
+    return orphans
+
+
+def check_losses(findings: Iterable[Finding], order: RepairOrder) -> int:
+    """Return the number of missing originals; ImgctlError, before any row is marked, if they exceed `max_lost`."""
+    lost = sum(_is_loss(one) for one in findings)
+    if lost > order.max_lost:
+        raise _too_many(
+            f"{count_of(lost, 'original is', 'originals are')} gone, more than --max-lost {order.max_lost:,}"
+        )
+    return lost
+
+
+def _is_loss(finding: Finding) -> bool:
+    """Whether the repair of a finding gives up an original: marks a row as lost, or drops a promise."""
+    empty = finding.code is Code.EMPTY_BLOB and finding.role == ORIGINAL
+    return empty or finding.code is Code.MISSING_ORIGINAL or finding.why is Why.BYTES_MISSING
+
+
+def _too_many(text: str) -> ImgctlError:
+    hint = "look whether catalog and store belong together, then raise it"
+    return ImgctlError(f"{text}: nothing was touched", hint=hint)

@@ -19,7 +19,6 @@ from imgctl.ops.cost.actual import By, actual
 from imgctl.ops.cost.survey import Question, survey
 from imgctl.pricing.lines import total
 from imgctl.store.catalog.engine import Catalog
-from imgctl.store.catalog.queries.history import Operation, newest
 from imgctl.store.catalog.queries.live import (
     Newest,
     QueueHead,
@@ -31,6 +30,7 @@ from imgctl.store.catalog.queries.live import (
     rows_about,
 )
 from imgctl.store.catalog.queries.lookups import Scope, clock
+from imgctl.store.catalog.queries.operations import Operation, newest
 from imgctl.store.catalog.queries.reservations import lookup
 
 log = logging.getLogger(__name__)

@@ -1,11 +1,14 @@
-"""Sets up a verification from the settings: selects files, reads them in threads, and checks them."""
+"""Sets up a verification from the settings: selects files, reads them in threads, queues and checks them."""
 
 import hashlib
 import os
+import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
+from queue import Empty, Full, Queue
+from typing import TypeAlias
 
 from imgctl.config.settings import Settings
 from imgctl.ops.common.parts import open_parts
@@ -26,7 +29,6 @@ from imgctl.ops.upload.order import Selection, UploadOrder
 from imgctl.ops.upload.prepare import Preparing, prepared
 from imgctl.ops.upload.start import journal_file, own_directories
 from imgctl.ops.verify.check import Against, Checker, Hashed, is_bucket
-from imgctl.ops.verify.queue import FileQueue
 from imgctl.run.limits import reuse_large_buffers
 from imgctl.run.threads import thread_pool
 from imgctl.run.window import ByteBudget
@@ -150,3 +152,82 @@ class _Reading:
         one.let_go()
         budget.release(one.held)
         return Hashed(path=one.path, user_id=one.row.user_id, sha256=one.row.sha256, size=one.row.bytes, md5=md5)
+
+
+BATCH = 64
+# The longest time until an idle thread notices a stop.
+IDLE_SECONDS = 1.0
+
+Item: TypeAlias = Hashed | FileOutcome
+
+
+class FileQueue:
+    """A bounded queue: items added while one batch is checked form the next."""
+
+    def __init__(self, stop: StopSignal) -> None:
+        self._stop = stop
+        self._queue: Queue[Item | _Ended] = Queue(2 * BATCH)
+        self._closed = False
+
+    def offer(self, item: Item) -> bool:
+        """Add an item of a reader; blocks while the queue is full. False once the queue is closed."""
+        return self._put(item)
+
+    def ended(self, error: Exception | None) -> None:
+        """Note that a reader has ended, with its error if there is one."""
+        self._put(_Ended(error))
+
+    def close(self) -> None:
+        """Release readers that wait for room."""
+        self._closed = True
+
+    def batches(self, *, readers: int, stop_reading: Callable[[], None]) -> Iterator[list[Item]]:
+        """Yield the queued items, up to BATCH at a time, until all readers have ended; raises a reader's error.
+
+        After a stop no file is begun, and readers that wait for a slow disk are not awaited.
+        """
+        while readers:
+            if self._stop.is_set():
+                stop_reading()
+            batch = list[Item]()
+            for one in self._taken():
+                if isinstance(one, _Ended):
+                    readers -= 1
+                    if one.error is not None:
+                        raise one.error
+                else:
+                    batch.append(one)
+            if batch:
+                yield batch
+            elif self._stop.is_set() and self._queue.empty():
+                return
+
+    def _taken(self) -> Iterator["Item | _Ended"]:
+        """Yield a batch, or the items of IDLE_SECONDS: a query and a listing cost as much for one file as for many."""
+        until = time.monotonic() + IDLE_SECONDS
+        for _ in range(BATCH):
+            try:
+                one = self._queue.get(timeout=max(0.0, until - time.monotonic()))
+            except Empty:
+                return
+            yield one
+            if isinstance(one, _Ended):
+                return
+
+    def _put(self, item: "Item | _Ended") -> bool:
+        while not self._closed:
+            try:
+                self._queue.put(item, timeout=IDLE_SECONDS)
+            except Full:
+                continue
+            return True
+        return False
+
+
+class _Ended:
+    """The end of one reader."""
+
+    __slots__ = ("error",)
+
+    def __init__(self, error: Exception | None) -> None:
+        self.error = error

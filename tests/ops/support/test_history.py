@@ -10,7 +10,7 @@ import pytest
 from imgctl.keys import key_of, new_id
 from imgctl.model import Image, Status
 from imgctl.ops.support.history import may_concern
-from imgctl.store.catalog.queries.history import Operation
+from imgctl.store.catalog.queries.operations import Operation
 
 NOW = datetime(2026, 5, 4, tzinfo=UTC)
 DAY = timedelta(days=1)

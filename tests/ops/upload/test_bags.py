@@ -12,7 +12,8 @@ from imgctl.ops.ingest.outcome import Fate, FileOutcome, Reason
 from imgctl.ops.sources.base import SourceFile
 from imgctl.ops.sources.open import Sources
 from imgctl.ops.upload.bags import open_bag
-from imgctl.ops.upload.choose import Selection, chosen
+from imgctl.ops.upload.choose import chosen
+from imgctl.ops.upload.order import Selection
 from tests.imaging.pictures import encoded, quadrants
 from tests.ops.upload.trees import USER
 

@@ -14,7 +14,8 @@ from imgctl.ops.ingest.outcome import Fate, Reason
 from imgctl.ops.sources.base import SourceFile
 from imgctl.ops.sources.local import LocalFiles
 from imgctl.ops.sources.walk import MOST_OPEN
-from imgctl.ops.upload.choose import Selection, chosen
+from imgctl.ops.upload.choose import chosen
+from imgctl.ops.upload.order import Selection
 from tests.ops.upload.trees import NAMES, OTHER, TAKEN, USER, fates, left, planted, taken
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)

@@ -14,7 +14,8 @@ import pytest
 
 from imgctl.errors import UsageError
 from imgctl.ops.ingest.outcome import FileOutcome, Reason
-from imgctl.ops.upload.choose import Selection, chosen
+from imgctl.ops.upload.choose import chosen
+from imgctl.ops.upload.order import Selection
 from tests.ops.upload.trees import NAMES, OTHER, TAKEN, USER, every, fates, left, planted, taken
 
 

@@ -7,7 +7,8 @@ from uuid import UUID
 
 from imgctl.ops.ingest.outcome import Fate, FileOutcome, Reason
 from imgctl.ops.sources.base import SourceFile
-from imgctl.ops.upload.choose import Selection, chosen
+from imgctl.ops.upload.choose import chosen
+from imgctl.ops.upload.order import Selection
 
 USER = UUID("0190b2b4-0000-7000-8000-000000000001")
 OTHER = UUID("0190b2b4-0000-7000-8000-000000000002")

@@ -10,8 +10,7 @@ from imgctl.config.places import StoreSettings
 from imgctl.errors import BlobExists, BucketMissing
 from imgctl.store.blobs.base import BlobStore
 from imgctl.store.blobs.open import open_store
-from imgctl.store.blobs.traits import Kept, Traits
-from imgctl.store.blobs.verdicts import Level, verdict, verdicts
+from imgctl.store.blobs.traits import Kept, Level, Traits, verdict, verdicts
 from tests.parts.middlebox import Reply, Rule, Seen, middlebox, s3_error
 from tests.parts.proxy import Fault, fault_proxy
 from tests.parts.seaweed import S3Server

@@ -24,8 +24,7 @@ from imgctl.store.blobs.base import (
     known_class,
 )
 from imgctl.store.blobs.calls import Calls
-from imgctl.store.blobs.clouds.kept import NOT_FOUND, everything, purge
-from imgctl.store.blobs.clouds.listing import Span, listed
+from imgctl.store.blobs.clouds.kept import NOT_FOUND, Span, everything, listed, purge
 from imgctl.store.blobs.clouds.provider import Copied, Provider, Put
 from imgctl.store.blobs.clouds.signed import AllowedPut
 from imgctl.store.blobs.clouds.traits import all_traits, put_if_absent
@@ -34,8 +33,7 @@ from imgctl.store.blobs.files import read_checked, replaced
 from imgctl.store.blobs.objects import Objects, check, check_free, check_old, taken
 from imgctl.store.blobs.pages import Page, within
 from imgctl.store.blobs.remnant import Remnant
-from imgctl.store.blobs.traits import Kept, Traits
-from imgctl.store.blobs.verdicts import warning
+from imgctl.store.blobs.traits import Kept, Traits, warning
 
 if TYPE_CHECKING:
     from imgctl.store.blobs.objects import Client

@@ -20,8 +20,7 @@ from imgctl.errors import (
 from imgctl.keys import PROBES
 from imgctl.store.blobs.s3.bucket import Bucket, columns_in, once
 from imgctl.store.blobs.s3.multipart import put_chunks
-from imgctl.store.blobs.traits import Kept, Traits, put_twice
-from imgctl.store.blobs.verdicts import warning
+from imgctl.store.blobs.traits import Kept, Traits, put_twice, warning
 from imgctl.units import count_of
 
 log = logging.getLogger(__name__)

@@ -1,9 +1,13 @@
-"""Records commands that change something: a row at the start, completed at the end."""
+"""The operations table: a row at the start of a command that changes something, completed at the end; read by `history`."""
 
+from dataclasses import dataclass, fields
+from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Column, Connection, Index, Integer, Table, Text, insert, null, update
+from sqlalchemy import Column, ColumnElement, Connection, Index, Integer, Table, Text, insert, null, or_, select, update
 
+from imgctl.keys import first_id
+from imgctl.store.catalog.queries.lookups import PAGE_ROWS, Scope
 from imgctl.store.catalog.schema import Id, UtcTime, metadata, now
 
 # One row for each run. Triggers in its migration keep the table append-only.
@@ -66,3 +70,43 @@ def forget_user(connection: Connection, user_id: UUID) -> None:
     """Remove an erased user's id and the options given for that user from the operations; the rows stay."""
     about = update(operations).where(operations.c.user_id == user_id)
     connection.execute(about.values(user_id=null(), scope='{"user": "erased"}'))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    """A run of a command that changed something, column for column; times are by the database's clock.
+
+    `scope` holds the options given and `counts` the results by outcome, both JSON. Without `ended_at` the command runs,
+    or was killed.
+    """
+
+    id: UUID
+    command: str
+    who: str
+    host: str
+    pid: int
+    scope: str
+    user_id: UUID | None = None
+    started_at: datetime
+    ended_at: datetime | None = None
+    exit_code: int | None = None
+    counts: str | None = None
+    report: str | None = None
+    error: str | None = None
+
+
+_COLUMNS = tuple(operations.c[field.name] for field in fields(Operation))
+
+
+def newest(
+    connection: Connection, scope: Scope, *, command: str | None = None, before: UUID | None = None
+) -> list[Operation]:
+    """Return the next page of operations, newest first: started within the scope, about its user or about all users."""
+    ids, user = operations.c.id, operations.c.user_id
+    chosen: list[ColumnElement[bool]] = [] if before is None else [ids < before]
+    chosen += [] if scope.since is None else [ids >= first_id(scope.since)]
+    chosen += [] if scope.until is None else [ids < first_id(scope.until)]
+    chosen += [] if scope.user_id is None else [or_(user == scope.user_id, user.is_(None))]
+    chosen += [] if command is None else [operations.c.command == command]
+    query = select(*_COLUMNS).where(*chosen).order_by(ids.desc()).limit(PAGE_ROWS)
+    return [Operation(**row._asdict()) for row in connection.execute(query)]

@@ -10,9 +10,8 @@ from sqlalchemy import text
 from imgctl.errors import CatalogError
 from imgctl.keys import new_id
 from imgctl.store.catalog.engine import Catalog, open_catalog
-from imgctl.store.catalog.queries.history import Operation, newest
 from imgctl.store.catalog.queries.lookups import Scope
-from imgctl.store.catalog.queries.operations import begin, end
+from imgctl.store.catalog.queries.operations import Operation, begin, end, newest
 
 HOUR = timedelta(hours=1)
 
