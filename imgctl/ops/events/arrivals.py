@@ -102,7 +102,7 @@ class Arrivals:
         user_id = next((user for user in found if user is not None), self._user)
         if user_id is None:
             detail = "no [listen] user_from matches its key, and [listen] user is not set; set one, or move the object"
-            return FileOutcome(path=self.path(event), fate=Fate.FAILED, reason=Reason.NO_USER, detail=detail)
+            return FileOutcome.failed(self.path(event), Reason.NO_USER, detail)
         return self._sources.one(self.path(event), self._rules, user_id=user_id)
 
 
@@ -132,7 +132,7 @@ class _Originals:
         image = self._row(own.id)
         if image is None or image.original_key != found.place:
             detail = "named like an original, but no row names it: imgctl audit"
-            return FileOutcome(path=found.path, fate=Fate.SKIPPED, reason=Reason.NO_ROW, detail=detail)
+            return FileOutcome.skipped(found.path, Reason.NO_ROW, detail)
         try:
             taken = retry(lambda: complete(self._parts, image, recogniser), stop=self._stop)
         except UNFIT as error:

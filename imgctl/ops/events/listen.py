@@ -16,7 +16,7 @@ from imgctl.ops.common.transactions import InProcess
 from imgctl.ops.events.arrivals import Arrivals, Foreign
 from imgctl.ops.events.deliveries import Deliveries, Delivery, End
 from imgctl.ops.events.shapes import BadEvent, Event, events_in
-from imgctl.ops.ingest.outcome import Fate, FileOutcome, Reason
+from imgctl.ops.ingest.outcome import FileOutcome, Reason
 from imgctl.ops.sources.base import SourceFile
 from imgctl.ops.sources.open import DISTANT_READERS, Sources
 from imgctl.ops.upload.order import UploadOrder
@@ -134,7 +134,7 @@ class _Listening:
         except BadEvent as error:
             path = f"message {message.id}"
             self._deliveries.add(delivery, path, None)
-            files = [FileOutcome(path=path, fate=Fate.FAILED, reason=Reason.BAD_EVENT, detail=str(error))]
+            files = [FileOutcome.failed(path, Reason.BAD_EVENT, str(error))]
         if self._deliveries.all_added(delivery) is not None:
             self._delete_soon(message)
         yield from files

@@ -97,6 +97,16 @@ class FileOutcome:
     seconds: float = 0.0
     date_unlikely: bool = False
 
+    @classmethod
+    def failed(cls, path: str, reason: Reason, detail: str, size: "int | None" = None) -> "FileOutcome":
+        """Return the outcome of a file that failed before it had an image."""
+        return cls(path=path, fate=Fate.FAILED, reason=reason, detail=detail, bytes=size)
+
+    @classmethod
+    def skipped(cls, path: str, reason: Reason, detail: str, size: "int | None" = None) -> "FileOutcome":
+        """Return the outcome of a file that is left out."""
+        return cls(path=path, fate=Fate.SKIPPED, reason=reason, detail=detail, bytes=size)
+
 
 class FileTally:
     """Counts and bytes by fate and reason, and the number of impossible dates."""

@@ -12,7 +12,7 @@ from imgctl.errors import KeyShapeError, UsageError
 from imgctl.keys import is_utf8, parse_key
 from imgctl.ops.common.ranges import CHUNK_BYTES
 from imgctl.ops.ingest.manifest import BadLine, Row, owner_and_date, rows
-from imgctl.ops.ingest.outcome import Fate, FileOutcome, Reason
+from imgctl.ops.ingest.outcome import FileOutcome, Reason
 from imgctl.pricing.estimate import Estimate, insert_estimate
 from imgctl.pricing.prices import Card
 from imgctl.store.blobs.base import BlobStore
@@ -60,10 +60,9 @@ class Manifest:
             found = row if isinstance(row, BadLine) else self._entry(row)
             if isinstance(found, BadLine):
                 place = f"{self.file}:{number}"
-                yield FileOutcome(path=place, fate=Fate.FAILED, reason=Reason.BAD_LINE, detail=found.detail)
+                yield FileOutcome.failed(place, Reason.BAD_LINE, found.detail)
             elif any(_is_own(found.key, prefix) for prefix in self.own_prefixes):
-                detail = "is a blob of imgctl's own layout, not a source"
-                yield FileOutcome(path=found.key, fate=Fate.SKIPPED, reason=Reason.OWN_BLOB, detail=detail)
+                yield FileOutcome.skipped(found.key, Reason.OWN_BLOB, "is a blob of imgctl's own layout, not a source")
             else:
                 yield found
 

@@ -155,13 +155,13 @@ class Sources:
         except KeyShapeError as error:
             # Such a blob may exist and have a size, but not every store reads it.
             detail = f"{error}; rename the blob, then run the same command again"
-            return FileOutcome(path=item.key, fate=Fate.FAILED, reason=Reason.BAD_LINE, detail=detail, bytes=size)
+            return FileOutcome.failed(item.key, Reason.BAD_LINE, detail, size)
         except StoreError as error:
             self.failures.record(error)
             if self.failures.over is not None:
                 raise
             reason, detail = why(error, changed=True)
-            return FileOutcome(path=item.key, fate=Fate.FAILED, reason=reason, detail=detail, bytes=size)
+            return FileOutcome.failed(item.key, reason, detail, size)
         self.failures.record(None)
         return result
 
@@ -170,8 +170,7 @@ class Sources:
         started = time.monotonic()
         blob = self.parts.store.head(entry.key)
         if blob is None:
-            detail = "the blob does not exist; check the key"
-            return FileOutcome(path=entry.key, fate=Fate.FAILED, reason=Reason.MISSING, detail=detail)
+            return FileOutcome.failed(entry.key, Reason.MISSING, "the blob does not exist; check the key")
         given = [at for at in (entry.uploaded_at, blob.modified_at) if at is not None]
         at = next(filter(is_likely, given), datetime.now(UTC))
         image_id = derived_id(filed_at(at), user_id=entry.user_id, key=entry.key, etag=blob.etag)

@@ -67,7 +67,7 @@ class ArchiveFiles:
             try:
                 yield from self._entries(number, part, rules)
             except Damaged as error:
-                yield FileOutcome(path=part.path, fate=Fate.FAILED, reason=Reason.UNREADABLE, detail=str(error))
+                yield FileOutcome.failed(part.path, Reason.UNREADABLE, str(error))
             except (OSError, ValueError) as error:
                 yield refused(part.path, error)
             if (targets := self._targets.pop(number, None)) is not None:
@@ -84,9 +84,7 @@ class ArchiveFiles:
         found = self._index.find(place)
         path = f"{self._parts[0].path}/{place}"
         if found is None:
-            return FileOutcome(
-                path=path, fate=Fate.FAILED, reason=Reason.NOT_FOUND, detail=f"not in the archive: {COPY_AGAIN}"
-            )
+            return FileOutcome.failed(path, Reason.NOT_FOUND, f"not in the archive: {COPY_AGAIN}")
         if (skipped := rules.skip_listed(path, place)) is not None:
             return skipped
         number, member, _ = found
@@ -112,7 +110,7 @@ class ArchiveFiles:
         except OSError as error:
             why = (error.strerror or str(error)).lower()
             detail = f"{why}; check the archive and TMPDIR, and run the same command again"
-        return FileOutcome(path=found.path, fate=Fate.FAILED, reason=Reason.UNREADABLE, detail=detail, bytes=found.size)
+        return FileOutcome.failed(found.path, Reason.UNREADABLE, detail, found.size)
 
     def identity(self, found: SourceFile) -> bytes:
         assert found.member is not None

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias
 from uuid import UUID
 
 from imgctl.imaging.probe import Header
-from imgctl.ops.ingest.outcome import Fate, FileOutcome, Reason
+from imgctl.ops.ingest.outcome import FileOutcome, Reason
 from imgctl.ops.ingest.recognise import Recogniser
 from imgctl.ops.ingest.sidecar import SidecarFiles
 from imgctl.ops.ingest.spool import Spool
@@ -142,5 +142,4 @@ class Source(Protocol):
 
 def own_store(path: str) -> FileOutcome:
     """Return the outcome of imgctl's own store, or of a blob in it, among the files of an upload."""
-    detail = "imgctl's own store, with all that is in it"
-    return FileOutcome(path=path, fate=Fate.SKIPPED, reason=Reason.OWN_STORE, detail=detail)
+    return FileOutcome.skipped(path, Reason.OWN_STORE, "imgctl's own store, with all that is in it")

@@ -12,7 +12,7 @@ from imgctl.dates import EPOCH
 from imgctl.errors import BlobArchived, BlobMissing, StoreError
 from imgctl.model import is_archived
 from imgctl.ops.common.retry import Failures
-from imgctl.ops.ingest.outcome import Fate, FileOutcome, Reason
+from imgctl.ops.ingest.outcome import FileOutcome, Reason
 from imgctl.ops.ingest.recognise import SIDECAR_NAMES, Recogniser
 from imgctl.ops.ingest.sidecar import Listing, SidecarFiles
 from imgctl.ops.ingest.spool import SpoolDirectory
@@ -88,7 +88,7 @@ class BucketFiles:
         except OSError as error:
             why = (error.strerror or str(error)).lower()
             detail = f"no space to spool it: {why}; free some in TMPDIR and run the same command again"
-            return FileOutcome(path=found.path, fate=Fate.FAILED, reason=Reason.UNREADABLE, detail=detail)
+            return FileOutcome.failed(found.path, Reason.UNREADABLE, detail)
         self._failures.record(None)
         return read
 
@@ -104,8 +104,7 @@ class BucketFiles:
         if self._own is not None and key.startswith(self._own):
             return own_store(path)
         if blob is None:
-            detail = "the key does not exist; check it"
-            return FileOutcome(path=path, fate=Fate.FAILED, reason=Reason.NOT_FOUND, detail=detail)
+            return FileOutcome.failed(path, Reason.NOT_FOUND, "the key does not exist; check it")
         if not blob.readable:
             return _archived(path, blob.storage_class, blob.size)
         return self._stat(key, blob.size, blob.modified_at, blob.etag)
@@ -214,9 +213,9 @@ def failed(path: str, error: StoreError, *, size: int | None = None) -> FileOutc
     if isinstance(error, BlobArchived):
         return _archived(path, "an archive class", size)
     detail = f"{error.message}; check the source and its permissions, then run the same command again"
-    return FileOutcome(path=path, fate=Fate.FAILED, reason=Reason.SOURCE, detail=detail, bytes=size)
+    return FileOutcome.failed(path, Reason.SOURCE, detail, size)
 
 
 def _archived(path: str, storage_class: str, size: int | None) -> FileOutcome:
     detail = f"is in {storage_class}; restore it there, then run the same command again"
-    return FileOutcome(path=path, fate=Fate.FAILED, reason=Reason.ARCHIVED, detail=detail, bytes=size)
+    return FileOutcome.failed(path, Reason.ARCHIVED, detail, size)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from imgctl.imaging.source import on_disk
-from imgctl.ops.ingest.outcome import Fate, FileOutcome, Reason
+from imgctl.ops.ingest.outcome import FileOutcome, Reason
 from imgctl.ops.ingest.recognise import Recogniser
 from imgctl.ops.ingest.sidecar import SidecarFiles
 from imgctl.ops.sources.base import STREAM_ABOVE, Read, Rules, SourceFile
@@ -50,7 +50,7 @@ class LocalFiles:
             return unreadable(found.path, error)
         if read is None:
             detail = "changed while reading; run the same command again when nothing writes to it"
-            return FileOutcome(path=found.path, fate=Fate.FAILED, reason=Reason.CHANGED, detail=detail)
+            return FileOutcome.failed(found.path, Reason.CHANGED, detail)
         return read
 
     def identity(self, found: SourceFile) -> bytes:
@@ -61,7 +61,7 @@ def unreadable(path: str, error: OSError) -> FileOutcome:
     """Return the outcome of a file that vanished after the walk, or that cannot be read."""
     detail = f"{(error.strerror or str(error)).lower()}; check the file and run the same command again"
     reason = Reason.NOT_FOUND if isinstance(error, FileNotFoundError) else Reason.UNREADABLE
-    return FileOutcome(path=path, fate=Fate.FAILED, reason=reason, detail=detail)
+    return FileOutcome.failed(path, reason, detail)
 
 
 def _as_found(found: SourceFile, recogniser: Recogniser) -> Read | None:

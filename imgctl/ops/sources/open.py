@@ -10,7 +10,7 @@ from uuid import UUID
 from imgctl.config.places import SourceSettings, StoreSettings
 from imgctl.config.settings import Settings
 from imgctl.errors import ConfigError, ImgctlError, UsageError
-from imgctl.ops.ingest.outcome import Fate, FileOutcome, Reason
+from imgctl.ops.ingest.outcome import FileOutcome, Reason
 from imgctl.ops.ingest.recognise import ARCHIVES
 from imgctl.ops.ingest.sidecar import SidecarFiles
 from imgctl.ops.ingest.spool import SpoolDirectory
@@ -47,7 +47,7 @@ def in_archive(path: str) -> FileOutcome | None:
         if os.path.isfile(archive := path[: found.end() - 1]):  # noqa: PTH113  # a str keeps bytes that are no UTF-8
             # All parts are needed: the sidecar may be in any other part.
             detail = f"lies in {archive}: upload the archives again, all of them; uploaded files are not read again"
-            return FileOutcome(path=path, fate=Fate.FAILED, reason=Reason.IN_ARCHIVE, detail=detail)
+            return FileOutcome.failed(path, Reason.IN_ARCHIVE, detail)
     return None
 
 
@@ -100,7 +100,7 @@ class Sources:
         try:
             source = self._distant(f"{head}{separator}", singly=True)
         except ImgctlError as error:
-            return FileOutcome(path=name, fate=Fate.FAILED, reason=Reason.SOURCE, detail=error.line)
+            return FileOutcome.failed(name, Reason.SOURCE, error.line)
         if (skipped := rules.skip_listed(name, place)) is not None:
             return skipped
         return replace(Unseen(source, source.look, rules).named(name, place), user_id=user_id)
@@ -111,7 +111,7 @@ class Sources:
         try:
             path, place = public(url), place_of(url)
         except ValueError as error:
-            return FileOutcome(path=url, fate=Fate.FAILED, reason=Reason.BAD_LINE, detail=f"invalid url: {error}")
+            return FileOutcome.failed(url, Reason.BAD_LINE, f"invalid url: {error}")
         if (skipped := rules.skip_listed(path, place)) is not None:
             return skipped
         file = WebFile(url, self._spooling())

@@ -5,7 +5,7 @@ import os
 import stat
 from collections.abc import Iterator
 
-from imgctl.ops.ingest.outcome import Fate, FileOutcome, Reason
+from imgctl.ops.ingest.outcome import FileOutcome, Reason
 from imgctl.ops.sources.base import Rules, Source, SourceFile, Stat
 
 # Deeper directories are read in one go instead of kept open: file descriptors are scarce.
@@ -111,8 +111,7 @@ def classified(path: str, place: str, info: os.stat_result, rules: Rules, source
         return rules.judge(path, place, stat_of(info, source))
     if stat.S_ISLNK(info.st_mode):
         return _link(path)
-    detail = f"a {_kind(info.st_mode)} is not a file"
-    return FileOutcome(path=path, fate=Fate.SKIPPED, reason=Reason.NOT_A_FILE, detail=detail)
+    return FileOutcome.skipped(path, Reason.NOT_A_FILE, f"a {_kind(info.st_mode)} is not a file")
 
 
 def stat_of(info: os.stat_result, source: Source) -> Stat:
@@ -126,13 +125,11 @@ def _kind(mode: int) -> str:
 
 
 def _link(path: str) -> FileOutcome:
-    detail = "a symbolic link is not followed"
-    return FileOutcome(path=path, fate=Fate.SKIPPED, reason=Reason.LINK, detail=detail)
+    return FileOutcome.skipped(path, Reason.LINK, "a symbolic link is not followed")
 
 
 def _loop(path: str) -> FileOutcome:
-    detail = "a link to a directory above it"
-    return FileOutcome(path=path, fate=Fate.SKIPPED, reason=Reason.LOOP, detail=detail)
+    return FileOutcome.skipped(path, Reason.LOOP, "a link to a directory above it")
 
 
 def refused(path: str, error: OSError | ValueError) -> FileOutcome:
@@ -144,5 +141,4 @@ def refused(path: str, error: OSError | ValueError) -> FileOutcome:
     denied = isinstance(error, PermissionError)
     step = "check the path" if missing else "check its permissions" if denied else "check it"
     message = error.strerror if isinstance(error, OSError) else None
-    detail = f"{(message or str(error)).lower()}; {step} and run the same command again"
-    return FileOutcome(path=path, fate=Fate.FAILED, reason=reason, detail=detail)
+    return FileOutcome.failed(path, reason, f"{(message or str(error)).lower()}; {step} and run the same command again")

@@ -13,7 +13,7 @@ from typing import TypeVar
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit, urlunsplit
 
 from imgctl.dates import EPOCH
-from imgctl.ops.ingest.outcome import Fate, FileOutcome, Reason
+from imgctl.ops.ingest.outcome import FileOutcome, Reason
 from imgctl.ops.ingest.recognise import Recogniser
 from imgctl.ops.ingest.sidecar import Listing, SidecarFiles
 from imgctl.ops.ingest.spool import SpoolDirectory
@@ -167,8 +167,7 @@ def _mtime_ns(response: HTTPResponse) -> int:
 
 def failed(path: str, error: RequestFailed) -> FileOutcome:
     """Return the outcome of a url whose request failed."""
-    detail = f"{error}; check the url, then run the same command again"
-    return FileOutcome(path=path, fate=Fate.FAILED, reason=Reason.SOURCE, detail=detail)
+    return FileOutcome.failed(path, Reason.SOURCE, f"{error}; check the url, then run the same command again")
 
 
 def public(url: str) -> str:

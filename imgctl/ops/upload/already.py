@@ -143,7 +143,7 @@ def _stray(entry: Entry) -> FileOutcome | None:
     if version != __version__ or reason not in _STRAYS:
         return None
     found = entry.found
-    return FileOutcome(path=found.path, fate=Fate.SKIPPED, reason=Reason(reason), detail=detail, bytes=found.size)
+    return FileOutcome.skipped(found.path, Reason(reason), detail, found.size)
 
 
 def _present(entry: Entry, row: tuple[bytes, Status] | None) -> FileOutcome | None:

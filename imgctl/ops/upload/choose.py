@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 from imgctl.errors import UsageError
 from imgctl.ops.ingest.manifest import BadLine
-from imgctl.ops.ingest.outcome import Fate, FileOutcome, Reason
+from imgctl.ops.ingest.outcome import FileOutcome, Reason
 from imgctl.ops.sources.base import Chosen, Source, SourceFile
 from imgctl.ops.sources.members import Damaged
 from imgctl.ops.sources.open import Sources, in_archive, is_named
@@ -82,7 +82,7 @@ def from_bag(bag: Bag, selection: Selection, sources: Sources) -> Chosen:
         yield from _from_bag(bag, selection, sources)
     except Damaged as error:
         where = f"{bag.path}/{bag.root}{METADATA}"
-        yield FileOutcome(path=where, fate=Fate.FAILED, reason=Reason.UNREADABLE, detail=str(error))
+        yield FileOutcome.failed(where, Reason.UNREADABLE, str(error))
 
 
 def _from_bag(bag: Bag, selection: Selection, sources: Sources) -> Chosen:
@@ -104,9 +104,9 @@ def _named_in(bag: Bag, rules: SelectionRules, selection: Selection, sources: So
         for number, entry in entries(file, owned=owned, users=selection.users):
             where = f"{bag.path}/{METADATA}:{number}"
             if isinstance(entry, BadLine):
-                yield _bad(where, entry.detail)
+                yield FileOutcome.failed(where, Reason.BAD_LINE, entry.detail)
             elif not is_payload(entry.path):
-                yield _bad(where, f"{entry.path} lies outside of the bag")
+                yield FileOutcome.failed(where, Reason.BAD_LINE, f"{entry.path} lies outside of the bag")
             else:
                 mine = replace(entry, user_id=None) if owned else entry
                 if bag.members is None:
@@ -167,7 +167,7 @@ def _from_manifest(name: str, rules: SelectionRules, sources: Sources, selection
         for number, entry in _entries(file, selection):
             where = f"{name}:{number}"
             if isinstance(entry, BadLine):
-                yield _bad(where, entry.detail)
+                yield FileOutcome.failed(where, Reason.BAD_LINE, entry.detail)
             else:
                 found = _entered(entry, base, where, rules, sources)
                 yield found if isinstance(found, FileOutcome) else found.described_by(entry)
@@ -182,7 +182,7 @@ def _entered(entry: Entry, base: str, where: str, rules: SelectionRules, sources
     except (OSError, ValueError) as error:
         return refused(path, error)
     if stat.S_ISDIR(info.st_mode):
-        return _bad(where, f"{entry.path} is a directory; name its files")
+        return FileOutcome.failed(where, Reason.BAD_LINE, f"{entry.path} is a directory; name its files")
     if (skipped := rules.own_store(path) or rules.skip_listed(path, place)) is not None:
         return skipped
     if not stat.S_ISREG(info.st_mode):
@@ -217,10 +217,6 @@ def _spelt(path: str) -> str | None:
             return None
         found += f"{there}/"
     return found.removesuffix("/")
-
-
-def _bad(where: str, detail: str) -> FileOutcome:
-    return FileOutcome(path=where, fate=Fate.FAILED, reason=Reason.BAD_LINE, detail=detail)
 
 
 def _place(path: str) -> str:

@@ -14,7 +14,7 @@ from imgctl.imaging.probe import probe_of
 from imgctl.keys import new_id
 from imgctl.ops.ingest.describe import Description, describe, from_list
 from imgctl.ops.ingest.original import Content, Prepared, file_name, new_row
-from imgctl.ops.ingest.outcome import Fate, FileOutcome, Reason
+from imgctl.ops.ingest.outcome import FileOutcome, Reason
 from imgctl.ops.ingest.recognise import UNFIT, Recogniser, unfit
 from imgctl.ops.sources.base import STREAM_ABOVE, Read, SourceFile
 from imgctl.ops.upload.order import UploadedAt, UploadOrder
@@ -95,7 +95,7 @@ def _other_content(found: SourceFile, read: Read) -> FileOutcome | None:
     if found.sha256 is None or found.sha256 == read.sha256:
         return None
     detail = f"its SHA-256 is {read.sha256.hex()}, the list has {found.sha256.hex()}: copy it again"
-    return FileOutcome(path=found.path, fate=Fate.FAILED, reason=Reason.CONTENT_DIFFERS, detail=detail, bytes=read.size)
+    return FileOutcome.failed(found.path, Reason.CONTENT_DIFFERS, detail, read.size)
 
 
 def _described(found: SourceFile, read: Read, order: UploadOrder) -> Description | FileOutcome:
@@ -115,7 +115,7 @@ def _described(found: SourceFile, read: Read, order: UploadOrder) -> Description
         )
     except StoreError as error:
         detail = f"its sidecar cannot be read: {error.message}; run the same command again"
-        return FileOutcome(path=found.path, fate=Fate.FAILED, reason=Reason.SOURCE, detail=detail, bytes=read.size)
+        return FileOutcome.failed(found.path, Reason.SOURCE, detail, read.size)
     return _left_out(found, description, order) or description
 
 
@@ -127,7 +127,7 @@ def _left_out(found: SourceFile, description: Description, order: UploadOrder) -
         reason, detail = Reason.HIDDEN, "--no-takeout-archived"
     else:
         return None
-    return FileOutcome(path=found.path, fate=Fate.SKIPPED, reason=reason, detail=detail, bytes=found.size)
+    return FileOutcome.skipped(found.path, reason, detail, found.size)
 
 
 def held_bytes(size: int) -> int:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from imgctl.ops.ingest.outcome import Fate, FileOutcome, Reason
+from imgctl.ops.ingest.outcome import FileOutcome, Reason
 from imgctl.ops.sources.base import SourceFile, Stat, own_store
 from imgctl.ops.upload.globs import Globs, owner_by
 from imgctl.ops.upload.order import Selection
@@ -102,14 +102,14 @@ class SelectionRules:
         """Return the outcome of an entry that is junk because of `why`; None without a reason or a junk filter."""
         if why is None or not self._junk_filter:
             return None
-        return _skipped(path, Reason.JUNK, f"{why}{_whole(directory)}; --no-junk-filter uploads it")
+        return FileOutcome.skipped(path, Reason.JUNK, f"{why}{_whole(directory)}; --no-junk-filter uploads it")
 
     def excluded(self, path: str, place: str, *, directory: bool = False) -> FileOutcome | None:
         """Return the outcome of an entry that matches an exclude pattern, or None."""
         pattern = self._exclude.fitting(place) if self._exclude else None
         if pattern is None:
             return None
-        return _skipped(path, Reason.FILTERED, f"--exclude {pattern}{_whole(directory)}")
+        return FileOutcome.skipped(path, Reason.FILTERED, f"--exclude {pattern}{_whole(directory)}")
 
     def judge(self, path: str, place: str, info: Stat, *, user_id: UUID | None = None) -> SourceFile | FileOutcome:
         """Return the file with its owner (`user_id` if that is known), or the outcome if it is skipped."""
@@ -136,22 +136,23 @@ class SelectionRules:
         what, hint = ("user", "") if self._named else ("UUID", ", or set [users] namespace to use names and numbers")
         missing = f"its path has no {what} where --user-from {self._user_from} has {{user}}"
         detail = f"{missing if self._user_from else 'no user_id'}; move it or give --user{hint}"
-        return FileOutcome(path=path, fate=Fate.FAILED, reason=Reason.NO_USER, detail=detail, bytes=size)
+        return FileOutcome.failed(path, Reason.NO_USER, detail, size)
 
     def _outside(self, path: str, place: str, info: Stat) -> FileOutcome | None:
         """Return the outcome of a file that the patterns, sizes or dates exclude, or None."""
-        size = info.size
         if self._include and self._include.fitting(place) is None:
-            return _skipped(path, Reason.FILTERED, "no --include pattern matches", size)
-        if size < self._smallest:
-            return _skipped(path, Reason.TOO_SMALL, f"smaller than --min-size {format_bytes(self._smallest)}", size)
-        if self._largest is not None and size > self._largest:
-            return _skipped(path, Reason.TOO_LARGE, f"larger than --max-size {format_bytes(self._largest)}", size)
-        if not self._since_ns <= info.mtime_ns < self._until_ns:
-            old = info.mtime_ns < self._since_ns
-            detail = "last changed before --since" if old else "last changed at or after --until"
-            return _skipped(path, Reason.OUTSIDE_DATES, detail, size)
-        return None
+            reason, detail = Reason.FILTERED, "no --include pattern matches"
+        elif info.size < self._smallest:
+            reason, detail = Reason.TOO_SMALL, f"smaller than --min-size {format_bytes(self._smallest)}"
+        elif self._largest is not None and info.size > self._largest:
+            reason, detail = Reason.TOO_LARGE, f"larger than --max-size {format_bytes(self._largest)}"
+        elif info.mtime_ns < self._since_ns:
+            reason, detail = Reason.OUTSIDE_DATES, "last changed before --since"
+        elif info.mtime_ns >= self._until_ns:
+            reason, detail = Reason.OUTSIDE_DATES, "last changed at or after --until"
+        else:
+            return None
+        return FileOutcome.skipped(path, reason, detail, info.size)
 
 
 def _nanoseconds(moment: datetime | None, *, otherwise: int) -> int:
@@ -160,10 +161,6 @@ def _nanoseconds(moment: datetime | None, *, otherwise: int) -> int:
 
 def _whole(directory: bool) -> str:  # noqa: FBT001
     return ", with all that is in it" if directory else ""
-
-
-def _skipped(path: str, reason: Reason, detail: str, size: int | None = None) -> FileOutcome:
-    return FileOutcome(path=path, fate=Fate.SKIPPED, reason=reason, detail=detail, bytes=size)
 
 
 def junk(name: str, *, directory: bool) -> str | None:
