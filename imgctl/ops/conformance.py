@@ -19,8 +19,7 @@ from imgctl.ops.common.retry import StopSignal
 from imgctl.pricing.costs import Operation, request_cost
 from imgctl.pricing.estimate import Estimate, estimated
 from imgctl.pricing.prices import Card
-from imgctl.store.blobs.base import BlobStore, Tier
-from imgctl.store.blobs.remnant import Remnant
+from imgctl.store.blobs.base import BlobStore, Remnant, Tier
 from imgctl.store.blobs.traits import Kept
 from imgctl.units import count_of
 

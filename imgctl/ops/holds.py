@@ -17,7 +17,7 @@ from imgctl.ops.common.row_blobs import keys_of
 from imgctl.ops.common.rows import Chosen, pages
 from imgctl.ops.erase.order import EraseOrder, Notes
 from imgctl.run.threads import thread_pool
-from imgctl.store.blobs.remnant import Remnant
+from imgctl.store.blobs.base import Remnant
 from imgctl.store.catalog.queries import holds as sql
 from imgctl.store.catalog.queries.erased import erased_since, page
 from imgctl.store.catalog.queries.holds import LegalHold

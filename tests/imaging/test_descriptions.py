@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from imgctl.dates import name_moment
 from imgctl.imaging.metadata.exif import Exif, read_exif
 from imgctl.imaging.metadata.facts import NO_FACTS, Facts
 from imgctl.imaging.metadata.jpeg import read_jpeg
 from imgctl.imaging.metadata.photoshop import IPTC, read_iptc, resources
 from imgctl.imaging.metadata.xmp import LONGEST, read_xmp
-from imgctl.imaging.name_date import name_moment
 from imgctl.imaging.source import Contents, in_memory
 from imgctl.imaging.takeout import is_titled, read_takeout, sidecar_names
 from tests.imaging.metadata import dataset, described, exif_block, jpeg, resource, xmp_packet

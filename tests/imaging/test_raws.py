@@ -6,7 +6,7 @@ from PIL import Image
 from imgctl.errors import ImageRejected
 from imgctl.imaging.decoders.choose import recognised
 from imgctl.imaging.decoders.decode import RESERVED_BYTES, Limits
-from imgctl.imaging.decoders.whole import missing_bytes
+from imgctl.imaging.decoders.raw import missing_bytes
 from imgctl.imaging.formats import KNOWN, Kind
 from imgctl.imaging.probe import recognise
 from imgctl.imaging.recognise import sniff, sniff_named

@@ -8,7 +8,7 @@ from pathlib import Path
 from uuid import UUID
 
 from imgctl.keys import PROBES
-from imgctl.store.blobs.remnant import Remnant
+from imgctl.store.blobs.base import Remnant
 from tests.parts.proxy import fault_proxy
 from tests.parts.seaweed import S3Server
 from tests.soak import rounds

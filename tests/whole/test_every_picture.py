@@ -214,12 +214,9 @@ def test_the_upload_of_a_jpeg_imports_nothing_of_what_is_not_there(
             "imaging.metadata.quicktime",
             "imaging.decoders",
             "ops.backfill",
-            "run.pool",
-            "store.blobs.remnant",
-            "store.blobs.verdicts",
-            "store.catalog.details",
-            "store.catalog.fingerprints",
-            "store.catalog.holds",
+            "run.pools",
+            "store.catalog.queries.fingerprints",
+            "store.catalog.queries.holds",
         )
     }
     code = (

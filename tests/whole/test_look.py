@@ -14,8 +14,8 @@ from PIL import Image, ImageOps
 from imgctl.config.places import CatalogSettings, StoreSettings
 from imgctl.config.settings import Settings
 from imgctl.model import Variant
-from imgctl.ops.audit.cost import look_price
 from imgctl.ops.audit.order import AuditOrder
+from imgctl.ops.audit.report import look_price
 from imgctl.ops.audit.sample import sampled
 from imgctl.ops.common.parts import open_parts
 from imgctl.ops.common.rows import Chosen

@@ -7,7 +7,7 @@ from imgctl.imaging.colour.code_points import CodePoints, code_points, is_grey_a
 from imgctl.imaging.colour.srgb import PROFILE, colour_bands, without_profile
 from imgctl.imaging.decoders import pillow
 from imgctl.imaging.decoders.bands import alpha_is_named, is_misread, load_tiff, only_alpha
-from imgctl.imaging.decoders.jxl import decode_jxl
+from imgctl.imaging.decoders.pillow import Pixels
 from imgctl.imaging.decoders.pnm import is_pam_or_pfm, load_pnm
 from imgctl.imaging.decoders.psd import load_psd
 from imgctl.imaging.formats import Format
@@ -41,6 +41,7 @@ _PILLOW_OTHERS = 10
 _STREAMS = 0
 # So that what is dropped is less than a hundredth of an edge.
 _STEPS_AN_EDGE = 100
+_HALF_FLOATS = "F;16"
 
 
 class MemoryNeeded(ImageRejected):
@@ -161,10 +162,33 @@ def with_libjxl(data: Data, *, max_edge_px: int, limits: Limits) -> Decoded:
     if header.size is None:
         raise ValueError("bad header")
     _check_size(header.size, data, Format.JXL, limits)
-    pixels = decode_jxl(data)
+    pixels = _decode_jxl(data)
     if isinstance(pixels, bytes):
         return with_libvips(pixels, Format.JPEG, max_edge_px=max_edge_px, limits=limits, lenient=False)
     return _of_pixels(pixels, data, Format.JXL)
+
+
+def _decode_jxl(data: Data) -> Pixels | bytes:
+    """Return the first frame, upright, or the JPEG that the file losslessly contains. Raises ValueError."""
+    # Not by Pillow's plugin: that decodes in as many threads as there are processors, and a lossless JPEG twice.
+    from pillow_jxl import Decoder
+
+    try:
+        is_jpeg, info, pixels, profile, _ = Decoder(num_threads=0)(bytes(data))
+    except RuntimeError as error:
+        # The file contains the data to rebuild the JPEG.
+        raise ValueError("libjxl: corrupt, cut off, or of a kind that it does not know") from error
+    if is_jpeg:
+        return bytes(pixels)
+    if info.mode == _HALF_FLOATS:
+        raise ValueError("unsupported: floats of 16 bits")
+    return Pixels(
+        mode=info.mode,
+        size=(info.width, info.height),
+        data=bytearray(pixels),
+        icc_profile=bytes(profile or b""),
+        orientation=1,
+    )
 
 
 def _of_pixels(pixels: pillow.Pixels, data: Data, kind: Format) -> Decoded:

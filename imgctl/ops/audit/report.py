@@ -1,31 +1,40 @@
-"""Findings as files: CSV, and an HTML page that opens from disk in any browser and loads nothing but pictures."""
+"""Findings as files: CSV, and an HTML page that opens from disk in any browser and loads nothing but pictures.
+
+Both the page and the command show the cost of the audit itself: its requests, priced by the card.
+"""
 
 import base64
 import csv
 import hashlib
 import json
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from importlib.resources import files
 from pathlib import Path
 from typing import Protocol, TextIO
 from urllib.parse import quote, urlsplit
 
+from imgctl.config.settings import Settings
 from imgctl.dates import EPOCH
 from imgctl.keys import ORIGINAL, key_of, new_id
-from imgctl.model import Image, Variant
-from imgctl.ops.audit.cost import cost_of
+from imgctl.model import Image, StorageClass, Variant
 from imgctl.ops.audit.findings import FIELDS, Code, Finding
 from imgctl.ops.audit.order import AuditOrder, Tally
 from imgctl.ops.common.cells import guarded
 from imgctl.ops.common.parts import Parts
 from imgctl.ops.common.retry import StopSignal
+from imgctl.ops.common.spend import card_in_force
 from imgctl.ops.support.links import cdn_url
-from imgctl.pricing.lines import dollars
+from imgctl.pricing.costs import Operation, request_cost
+from imgctl.pricing.estimate import Billing, billing, caveat
+from imgctl.pricing.lines import Period, dollars, total
 from imgctl.run.scratch import whole_file
 from imgctl.store.catalog.queries.lookups import by_ids
+from imgctl.units import count_of, counts_of
 
 BATCH = 256
 # A signed link is longer than all the rest of a finding.
@@ -216,3 +225,50 @@ def _origin(url: str) -> str:
     """Return the origin of a URL for the policy: scheme and host, or `file:`."""
     parts = urlsplit(url)
     return "file:" if parts.scheme == "file" else f"{parts.scheme}://{parts.netloc}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditCost:
+    """Requests made and their price; the amount is None for a store that charges nothing."""
+
+    lists: int
+    heads: int
+    gets: int
+    amount: Decimal | None
+    card: str = ""
+    bill: Billing = Billing.NONE
+
+    @property
+    def brief(self) -> str:
+        """One line for users."""
+        requests = counts_of({"LIST": self.lists, "HEAD": self.heads, "GET": self.gets}, none="no requests")
+        if self.amount is None:
+            return requests
+        return f"{requests} = {caveat(self.card.partition(',')[0], self.bill)}{dollars(self.amount)} ({self.card})"
+
+
+def cost_of(tally: Tally, settings: Settings) -> AuditCost:
+    """Price the requests so far; HEADs of variants and unarchived originals are priced as STANDARD."""
+    bill = billing(settings.store.url, settings.store.endpoint(os.environ))
+    if bill is Billing.NONE:
+        return AuditCost(lists=0, heads=0, gets=0, amount=None)
+    card = card_in_force(settings)
+    counts = ((Operation.LIST, tally.lists), (Operation.HEAD, tally.heads), (Operation.GET, tally.gets))
+    lines = tuple(request_cost(card, StorageClass.STANDARD, what, count) for what, count in counts)
+    amount = total(lines, Period.ONE_OFF)
+    name = f"{card.name}, {card.as_of}"
+    return AuditCost(lists=tally.lists, heads=tally.heads, gets=tally.gets, amount=amount, card=name, bill=bill)
+
+
+def look_price(images: int, settings: Settings, *, endpoint_url: str) -> str:
+    """Return the maximum price of `--look` for this many images, as a sentence; empty for a store that charges nothing."""
+    bill = billing(settings.store.url, endpoint_url)
+    if bill is Billing.NONE:
+        return ""
+    card, count = card_in_force(settings), images * (1 + len(Variant))
+    amount = dollars(request_cost(card, StorageClass.STANDARD, Operation.GET, count).amount)
+    price = f"{caveat(card.name, bill)}{amount} for GET requests ({card.name}, {card.as_of})"
+    return (
+        f"--look {images} reads up to {count_of(count, 'blob')}: {price}, plus a price per GB for originals in "
+        "STANDARD_IA or GLACIER_IR, and for transfer out of the region"
+    )

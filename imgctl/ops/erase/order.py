@@ -10,7 +10,7 @@ from pathlib import Path
 from uuid import UUID
 
 from imgctl.keys import named_image, stem_of
-from imgctl.store.blobs.remnant import Remnant
+from imgctl.store.blobs.base import Remnant
 
 HOUR_SECONDS = 3600.0
 

@@ -24,7 +24,7 @@ from imgctl.ops.support.links import cdn_url
 from imgctl.pricing.costs import Operation, left_early, request_cost
 from imgctl.pricing.estimate import Estimate, estimated
 from imgctl.pricing.prices import STANDARD
-from imgctl.store.blobs.remnant import Remnant
+from imgctl.store.blobs.base import Remnant
 from imgctl.store.catalog.queries.erased import count_of_owner
 from imgctl.store.catalog.queries.holds import LegalHold, held_among
 from imgctl.store.catalog.queries.lookups import Scope, by_ids, newest

@@ -14,7 +14,7 @@ from imgctl.ops.common.parts import Parts
 from imgctl.ops.common.retry import StopSignal, read, write
 from imgctl.ops.erase.order import EraseOrder, Notes
 from imgctl.run.threads import thread_pool
-from imgctl.store.blobs.remnant import Remnant
+from imgctl.store.blobs.base import Remnant
 from imgctl.store.catalog.queries.erased import Erasure, Found, erasures, note_found
 from imgctl.store.catalog.queries.holds import in_force, lock_holds
 

@@ -1,14 +1,17 @@
 """One run of an export: blobs missing at the target are fetched, checked and written, then the bag is completed."""
 
+import re
 from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import closing
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from heapq import nsmallest
 from pathlib import Path
 from typing import TypeAlias
 
+from imgctl.config.places import StoreSettings
+from imgctl.config.settings import Settings
 from imgctl.dates import EPOCH
 from imgctl.errors import StateError, StoreError, UsageError
 from imgctl.keys import ORIGINAL
@@ -22,19 +25,20 @@ from imgctl.ops.export.bag import Bag, record_of
 from imgctl.ops.export.blobs import Wanted, deliver
 from imgctl.ops.export.names import PAYLOAD, paths, variant_path
 from imgctl.ops.export.order import ExportOrder, Fate, Outcome
-from imgctl.ops.export.sinks import Sink, Written
+from imgctl.ops.export.sinks import DirectorySink, Sink, Written
 from imgctl.ops.export.state import Completion, State
-from imgctl.ops.export.target import absolute, open_sink
 from imgctl.ops.export.zips import ZipSink
 from imgctl.run.limits import return_large_buffers
 from imgctl.run.threads import thread_pool
 from imgctl.run.window import bounded
+from imgctl.store.blobs.open import local_roots
 from imgctl.store.catalog.queries.aggregates import count_since
 from imgctl.store.catalog.queries.lookups import Scope, clock
 
 _STRANGERS_SHOWN = 20
 _Item: TypeAlias = "tuple[Wanted, Written | None] | Outcome"
 _Ended: TypeAlias = tuple[Outcome, Written | None]
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -219,3 +223,35 @@ class ExportJob:
 
 def _completion(*, as_of: str, since: int, left_out: int) -> Completion:
     return Completion(as_of=datetime.fromisoformat(as_of), since=counted(since), left_out=counted(left_out))
+
+
+def open_sink(settings: Settings, out: str) -> Sink:
+    """Open a directory, a FILE.zip, or s3://BUCKET/PREFIX at the endpoint and with the credentials of the store.
+
+    UsageError for any other target, and for one inside the store.
+    """
+    if out.startswith("s3://"):
+        store = settings.store.url.rstrip("/")
+        if f"{out.rstrip('/')}/".startswith(f"{store}/") or f"{store}/".startswith(f"{out.rstrip('/')}/"):
+            raise UsageError(f"--out {out} is in the store itself, {store}", hint="name another bucket")
+        from imgctl.ops.export.sinks import BucketSink
+        from imgctl.store.blobs.open import open_store
+
+        return BucketSink(open_store(replace(settings.store, url=out)), out)
+    if _URL.match(out):
+        raise UsageError(f"--out {out}: unknown kind of target", hint="a directory, FILE.zip or s3://BUCKET/PREFIX")
+    path = Path(out)
+    refuse_own(settings.store, path)
+    return ZipSink(path) if path.suffix.lower() == ".zip" and not path.is_dir() else DirectorySink(path)
+
+
+def refuse_own(store: StoreSettings, out: Path) -> None:
+    """Raise UsageError for a file or directory inside a directory store or its archive."""
+    scheme, _, place = store.url.partition("://")
+    if scheme == "file" and any(out.resolve().is_relative_to(root.resolve()) for root in local_roots(store, place)):
+        raise UsageError(f"--out {out} is in the store itself, {store.url}", hint="name another directory")
+
+
+def absolute(out: str) -> str:
+    """Return the target independent of the working directory."""
+    return out.rstrip("/") if _URL.match(out) else str(Path(out).absolute())

@@ -6,10 +6,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from imgctl.dates import in_utc, is_likely, w3c_moment
+from imgctl.dates import in_utc, is_likely, name_moment, w3c_moment
 from imgctl.imaging.metadata.facts import NO_FACTS, Facts
 from imgctl.imaging.metadata.photoshop import decoded, read_iptc
-from imgctl.imaging.name_date import name_moment
 from imgctl.imaging.probe import Header
 from imgctl.ops.ingest.sidecar import SidecarFiles
 

@@ -1,4 +1,7 @@
-"""A repair: findings in batches; each is looked up again, decided and proven, and rows are written in one guarded transaction."""
+"""A repair: findings in batches; each is looked up again, decided, and proven by the bytes of its blob.
+
+Rows are written in one guarded transaction.
+"""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor
@@ -10,16 +13,20 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from imgctl.errors import CatalogError, ImgctlError
-from imgctl.model import Image, Variant
+from imgctl.errors import BlobMissing, CatalogError, ImgctlError, StoreError
+from imgctl.imaging.decoders.pillow import PLUGIN, decode, size_of
+from imgctl.imaging.recognise import sniff
+from imgctl.keys import ORIGINAL
+from imgctl.model import Image, Recipe, Variant, fit
 from imgctl.ops.audit.findings import Code, Finding
 from imgctl.ops.common.parts import Parts
+from imgctl.ops.common.ranges import sha256_of
 from imgctl.ops.common.retry import StopSignal, read, write
-from imgctl.ops.repair.check_bytes import proven
 from imgctl.ops.repair.decide import blob_key, decide, image_of
 from imgctl.ops.repair.order import ACTS, Decision, Do, Evidence, Fate, Outcome, RepairOrder
 from imgctl.ops.repair.trash import carry, trash_key
 from imgctl.run.threads import thread_pool
+from imgctl.store.blobs.base import Blob, BlobStore
 from imgctl.store.catalog.queries import repairs as sql
 from imgctl.store.catalog.queries.erased import Erasure, erasures
 from imgctl.store.catalog.queries.holds import LegalHold, held_among
@@ -34,6 +41,8 @@ _WRITE: dict[Do, Callable[[Connection, list[sql.SeenRow]], set[UUID]]] = {
     Do.RECLASS: sql.reclass,
     Do.CONFIRM: lambda connection, rows: confirm(connection, {row.id for row in rows}),
 }
+LARGEST_VARIANT_BYTES = 256 * 2**20
+TOLERANCE_PX = 1
 
 
 def repair(findings: Iterable[Finding], order: RepairOrder, parts: Parts, *, stop: StopSignal) -> Iterator[Outcome]:
@@ -206,3 +215,60 @@ def _rows(decisions: Iterable[Decision]) -> list[sql.SeenRow]:
 def _row(one: Decision) -> Image:
     assert one.evidence.row is not None
     return one.evidence.row
+
+
+def proven(decision: Decision, parts: Parts) -> Decision:
+    """Return the decision if the bytes confirm it, else a safer one; decisions that need no proof are returned unchanged."""
+    row = decision.evidence.row
+    if row is None or decision.do not in (Do.CONFIRM, Do.REBIND):
+        return decision
+    try:
+        doubt = _doubt(decision, row, parts)
+    except StoreError as error:
+        return replace(decision, do=Do.LEAVE, detail=error.line)
+    if not doubt:
+        return decision
+    if decision.do is Do.CONFIRM:
+        return replace(decision, do=Do.LEAVE, detail=doubt)
+    readable = decision.evidence.original is not None and decision.evidence.original.readable
+    return replace(decision, do=Do.REQUEUE if readable else Do.LEAVE, detail=f"built anew: {doubt}")
+
+
+def _doubt(decision: Decision, row: Image, parts: Parts) -> str:
+    key = decision.key or ""
+    blob = parts.store.head(row.original_key or "") if decision.do is Do.CONFIRM else parts.store.head(key)
+    if blob is None:
+        raise BlobMissing(f"there is no blob {key}", hint="audit again")
+    if decision.do is Do.CONFIRM:
+        same = row.sha256 is None or sha256_of(parts.store, blob) == row.sha256
+        return "" if same else "the blob is not the promised picture: its SHA-256 differs"
+    return variant_doubt(parts.store, blob, row, Variant(decision.finding.role or ORIGINAL), parts)
+
+
+def variant_doubt(store: BlobStore, blob: Blob, row: Image, variant: Variant, parts: Parts) -> str:
+    """Return why a blob is not this variant of an image, or an empty text: it must decode, in the recipe's size."""
+    if blob.size > LARGEST_VARIANT_BYTES:
+        return "too large for a variant"
+    if row.width is None or row.height is None:
+        return "the row has no width and height"
+    data = store.get(blob.key)
+    kind = sniff(data)
+    if kind is None or kind not in PLUGIN:
+        return "the blob is not a picture"
+    size = size_of(data, kind)
+    if size is None:
+        return "the blob's header cannot be read"
+    # Checked before decoding: the file's size in pixels decides how much memory decoding takes.
+    wanted = _size(row, variant, parts.settings.variants.recipe())
+    if any(abs(found - asked) > TOLERANCE_PX for found, asked in zip(size, wanted, strict=True)):
+        return f"the blob has {size[0]}×{size[1]} pixels, not {wanted[0]}×{wanted[1]}"
+    try:
+        decode(data, kind)
+    except Exception as error:  # Pillow's plugins raise any exception.
+        return f"the blob does not decode: {error}"
+    return ""
+
+
+def _size(row: Image, variant: Variant, recipe: Recipe) -> tuple[int, int]:
+    edge = next(spec.max_edge_px for spec in recipe.variants if spec.variant is variant)
+    return fit(row.width or 1, row.height or 1, edge)

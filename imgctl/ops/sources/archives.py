@@ -12,12 +12,10 @@ from imgctl.ops.ingest.outcome import Fate, FileOutcome, Reason
 from imgctl.ops.ingest.recognise import Recogniser
 from imgctl.ops.ingest.sidecar import Listing, SidecarFiles, is_photo_details
 from imgctl.ops.ingest.spool import SpoolDirectory
-from imgctl.ops.sources.base import STREAM_ABOVE, Read, Rules, SourceFile, Stat
-from imgctl.ops.sources.branches import Branches
+from imgctl.ops.sources.base import STREAM_ABOVE, Read, Rules, SourceFile, Stat, of_bytes, of_pieces
 from imgctl.ops.sources.members import COPY_AGAIN, Damaged, Member, MemberIndex, Odd, Part, place_of, stamp_of
-from imgctl.ops.sources.reading import of_bytes, of_pieces
 from imgctl.ops.sources.tars import TarPart
-from imgctl.ops.sources.walk import name_of, refused
+from imgctl.ops.sources.walk import Branches, name_of, refused
 from imgctl.ops.sources.zips import ZipPart
 
 # The largest sidecar in bytes.

@@ -1,5 +1,6 @@
-"""The interface of a source, and a file as a source lists it."""
+"""The interface of a source, a file as a source lists it, and reads of bytes that arrive once."""
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
@@ -8,13 +9,13 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias
 from uuid import UUID
 
 from imgctl.imaging.probe import Header
+from imgctl.imaging.source import on_disk
 from imgctl.ops.ingest.outcome import FileOutcome, Reason
 from imgctl.ops.ingest.recognise import Recogniser
 from imgctl.ops.ingest.sidecar import SidecarFiles
-from imgctl.ops.ingest.spool import Spool
+from imgctl.ops.ingest.spool import Spool, SpoolDirectory
 
 if TYPE_CHECKING:
-    # Imported on demand: few runs read archives.
     from imgctl.ops.sources.members import Member
 
 # Larger files, in bytes, are streamed from their source or a spool, so that they don't fill the memory budget.
@@ -143,3 +144,27 @@ class Source(Protocol):
 def own_store(path: str) -> FileOutcome:
     """Return the outcome of imgctl's own store, or of a blob in it, among the files of an upload."""
     return FileOutcome.skipped(path, Reason.OWN_STORE, "imgctl's own store, with all that is in it")
+
+
+def of_bytes(found: SourceFile, body: bytes, recogniser: Recogniser) -> Read:
+    """Recognise and hash a file whose bytes are in memory; raises as `Recogniser.recognise` does."""
+    header = recogniser.recognise(body, found.file_name)
+    return Read(found=found, size=len(body), body=body, header=header, sha256=hashlib.sha256(body).digest())
+
+
+def of_pieces(found: SourceFile, pieces: Iterator[bytes], spools: SpoolDirectory, recogniser: Recogniser) -> Read:
+    """Spool, recognise and hash a file too large for memory; stops early if its beginning is not a picture's."""
+    spool = spools.open()
+    try:
+        for piece in pieces:
+            if not spool.size:
+                recogniser.refuse(piece, found.file_name)
+            spool.add(piece)
+        if spool.whole_in_memory:
+            return of_bytes(found, spool.head, recogniser)
+        with spool.path.open("rb", buffering=0) as file:
+            header = recogniser.recognise(on_disk(file.fileno(), spool.size, head=spool.head), found.file_name)
+    except BaseException:
+        spool.close()
+        raise
+    return Read(found=found, size=spool.size, body=spool.path, header=header, sha256=spool.sha256, spool=spool)

@@ -16,11 +16,10 @@ from imgctl.ops.ingest.outcome import FileOutcome, Reason
 from imgctl.ops.ingest.recognise import SIDECAR_NAMES, Recogniser
 from imgctl.ops.ingest.sidecar import Listing, SidecarFiles
 from imgctl.ops.ingest.spool import SpoolDirectory
-from imgctl.ops.sources.base import STREAM_ABOVE, Read, Rules, SourceFile, Stat, own_store
+from imgctl.ops.sources.base import STREAM_ABOVE, Read, Rules, SourceFile, Stat, of_bytes, of_pieces, own_store
 from imgctl.ops.sources.beside import BesideKeys, BesideOne, NameWindow
-from imgctl.ops.sources.branches import Branches
 from imgctl.ops.sources.members import stamp_of
-from imgctl.ops.sources.reading import of_bytes, of_pieces
+from imgctl.ops.sources.walk import Branches
 from imgctl.store.blobs.elsewhere import Elsewhere, Got
 from imgctl.store.blobs.pages import Page, Restored
 

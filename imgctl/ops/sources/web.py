@@ -17,9 +17,8 @@ from imgctl.ops.ingest.outcome import FileOutcome, Reason
 from imgctl.ops.ingest.recognise import Recogniser
 from imgctl.ops.ingest.sidecar import Listing, SidecarFiles
 from imgctl.ops.ingest.spool import SpoolDirectory
-from imgctl.ops.sources.base import STREAM_ABOVE, Read, Rules, SourceFile, Stat
+from imgctl.ops.sources.base import STREAM_ABOVE, Read, Rules, SourceFile, Stat, of_bytes, of_pieces
 from imgctl.ops.sources.members import stamp_of
-from imgctl.ops.sources.reading import of_bytes, of_pieces
 from imgctl.units import count_of
 
 R = TypeVar("R")

@@ -1,25 +1,33 @@
-"""The current state of one image: its row, its blobs, its history, its cost, and the command that repairs it."""
+"""The current state of one image: its row, blobs, history, cost and paired images, and the command that repairs it."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from enum import StrEnum
 
 from imgctl.config.settings import Settings
+from imgctl.errors import ImgctlError
+from imgctl.imaging.formats import KNOWN, Kind, format_by_name
+from imgctl.imaging.probe import recognise
 from imgctl.imaging.recipe import digest
 from imgctl.keys import ORIGINAL, ROLES, key_of
 from imgctl.model import Image, Sized, Status, Variant, VariantFormat, is_archived
 from imgctl.ops.common.parts import Parts
+from imgctl.ops.common.ranges import in_store
 from imgctl.ops.common.spend import card_in_force
-from imgctl.ops.support.pairs import Paired, pairs_of
 from imgctl.pricing.costs import monthly_storage
 from imgctl.pricing.estimate import Billing, Estimate, billing, estimated
 from imgctl.run.threads import thread_pool
 from imgctl.store.blobs.base import Blob, BlobStore
 from imgctl.store.catalog.queries.holds import LegalHold, in_force
-from imgctl.store.catalog.queries.lookups import clock
+from imgctl.store.catalog.queries.lookups import alike, clock
 from imgctl.units import count_of
 
 Blobs = Mapping[str, Blob | None]
+# A phone's film and picture differ in time by the film's length; a camera's raw and JPEG have the same time.
+_WITHIN_SECONDS = 5.0
+_RAW_WITHIN = timedelta(seconds=2)
+_KINDS = {frozenset((Kind.PICTURE, Kind.FILM)), frozenset((Kind.PICTURE, Kind.RAW))}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +55,21 @@ class Advice:
     ok: bool
     text: str
     command: str = ""
+
+
+class Pair(StrEnum):
+    """The kind of a pair of files of one exposure."""
+
+    LIVE_PHOTO = "live_photo"
+    RAW_AND_PICTURE = "raw_and_picture"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Paired:
+    """Another image of the same exposure, and the kind of pair."""
+
+    image: Image
+    pair: Pair
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,3 +203,60 @@ def _advice_processing(image: Image, original: Blob, *, now: datetime, max_attem
         text = f"it waits for its original, which lies in {original.storage_class}"
         return Advice(ok=False, text=text, command=f"imgctl restore {image.id} --tier standard")
     return Advice(ok=True, text="it waits for a worker", command="imgctl work --drain")
+
+
+def pairs_of(parts: Parts, image: Image) -> tuple[Paired, ...]:
+    """Return the owner's other images of the same exposure.
+
+    Candidates are rows with the same name but for the extension, or taken within five seconds: those uploaded nearest
+    to it. A raw and its picture share name and time; a Live Photo's files have the same ContentIdentifier, which is read
+    from the beginning of each file.
+    """
+    with parts.catalog.read() as connection:
+        found = alike(connection, image, stem=_stem(image), seconds=_WITHIN_SECONDS)
+    kind = _kind(image)
+    candidates = [one for one in found if frozenset((kind, _kind(one))) in _KINDS]
+    return tuple(_paired(parts.store, image, candidates))
+
+
+def _paired(store: BlobStore, image: Image, candidates: list[Image]) -> Iterator[Paired]:
+    identifier: str | None = None
+    for one in candidates:
+        if Kind.RAW in (_kind(image), _kind(one)):
+            if _is_same_exposure(image, one):
+                yield Paired(image=one, pair=Pair.RAW_AND_PICTURE)
+            continue
+        identifier = _identifier(store, image) if identifier is None else identifier
+        if identifier and identifier == _identifier(store, one):
+            yield Paired(image=one, pair=Pair.LIVE_PHOTO)
+
+
+def _is_same_exposure(image: Image, other: Image) -> bool:
+    if not _stem(image) or _stem(image).casefold() != _stem(other).casefold():
+        return False
+    # Cameras' file names restart after 9,999.
+    return image.taken_at is None or other.taken_at is None or abs(image.taken_at - other.taken_at) <= _RAW_WITHIN
+
+
+def _identifier(store: BlobStore, image: Image) -> str:
+    """Return the Live Photo's ContentIdentifier from the original's metadata; empty if that cannot be read now."""
+    key = image.original_key
+    if key is None or (is_archived(image.storage_class) and image.restored_until is None):
+        return ""
+    try:
+        blob = store.head(key)
+        if blob is None or not blob.etag:
+            return ""
+        return recognise(in_store(store, key, size=blob.size, etag=blob.etag)).content_identifier
+    except ImgctlError:
+        return ""
+
+
+def _stem(image: Image) -> str:
+    return (image.name or "").rpartition(".")[0]
+
+
+def _kind(image: Image) -> Kind | None:
+    # A key's extension follows from the content.
+    known = format_by_name(image.original_key or "")
+    return KNOWN[known].kind if known else None

@@ -21,8 +21,7 @@ from imgctl.ops.ingest.original import Prepared
 from imgctl.ops.ingest.outcome import FileOutcome
 from imgctl.ops.ingest.recognise import Recogniser
 from imgctl.ops.sources.base import SourceFile
-from imgctl.ops.sources.listed import looked
-from imgctl.ops.sources.open import Sources
+from imgctl.ops.sources.open import Sources, looked
 from imgctl.ops.upload.already import AlreadyUploaded
 from imgctl.ops.upload.choose import chosen
 from imgctl.ops.upload.journal import Entry, Journal

@@ -1,4 +1,4 @@
-"""The protocol of blob stores, and the keys that all stores accept."""
+"""The protocol of blob stores, what they keep under a key, and the keys that all stores accept."""
 
 import base64
 import re
@@ -7,15 +7,36 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 from imgctl.errors import KeyShapeError, StoreError
 from imgctl.model import INTELLIGENT_TIERING, S3_CLASSES, UNKNOWN, StorageClass, is_archived
 from imgctl.store.blobs.pages import Page, Restored
 from imgctl.store.blobs.traits import Kept, Traits
 
-if TYPE_CHECKING:
-    from imgctl.store.blobs.remnant import Remnant
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remnant:
+    """Anything that a store keeps under a key: a blob, an old version, a delete marker, or the parts of an upload
+    that was not completed (`upload_id`, its size unknown). `version_id` is None where the store keeps no versions.
+    `until` is the approximate time when the store drops a remnant that is deleted but still retained.
+    """
+
+    key: str
+    size: int
+    modified_at: datetime
+    storage_class: str = UNKNOWN
+    version_id: str | None = None
+    upload_id: str | None = None
+    is_current: bool = True
+    is_marker: bool = False
+    until: datetime | None = None
+
+    @property
+    def name(self) -> str:
+        """The key, and which version or upload of it."""
+        return " ".join(filter(None, (self.key, self.version_id or self.upload_id)))
+
 
 IMMUTABLE = "public, max-age=31536000, immutable"
 

@@ -22,7 +22,7 @@ from imgctl.store.blobs.traits import Kept, Traits
 from imgctl.store.blobs.walk import Range
 
 if TYPE_CHECKING:
-    from imgctl.store.blobs.remnant import Remnant
+    from imgctl.store.blobs.base import Remnant
 
 _CHUNK = 4 * 2**20
 _DAY = timedelta(days=1)
@@ -166,7 +166,7 @@ class LocalStore:
 
     def remnants(self, stems: Sequence[str]) -> Iterator["Remnant"]:
         """Files of both roots, and restore sidecars."""
-        from imgctl.store.blobs.remnant import Remnant
+        from imgctl.store.blobs.base import Remnant
 
         with translated("", self._root):
             for key, storage_class, found in self._archive.everywhere(stems):

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from imgctl.model import Status
-from imgctl.ops.audit.cost import cost_of
 from imgctl.ops.audit.findings import Code, Why
 from imgctl.ops.audit.order import AuditOrder, Tally
+from imgctl.ops.audit.report import cost_of
 from imgctl.store.catalog.engine import open_catalog
 from imgctl.store.catalog.upgrade import upgrade
 from tests.ops.audit.archive import AT_ONCE, HOUR, Archive, archive_of, local, summary

@@ -22,9 +22,8 @@ from imgctl.ops.erase.late import delete_if_erased
 from imgctl.ops.erase.order import EraseOrder, Fate, Outcome
 from imgctl.ops.erase.receipt import write_receipt
 from imgctl.ops.erase.start import erase
-from imgctl.store.blobs.base import BlobStore
+from imgctl.store.blobs.base import BlobStore, Remnant
 from imgctl.store.blobs.open import open_store
-from imgctl.store.blobs.remnant import Remnant
 from imgctl.store.catalog.engine import Catalog
 from imgctl.store.catalog.queries.claims import claim
 from imgctl.store.catalog.queries.holds import hold, release

@@ -35,9 +35,8 @@ from imgctl.ops.upload.start import uploading
 from imgctl.ops.work.processing import work_here
 from imgctl.pricing.card import load_card
 from imgctl.run.stop import Stop
-from imgctl.store.blobs.base import BlobStore
+from imgctl.store.blobs.base import BlobStore, Remnant
 from imgctl.store.blobs.open import open_store
-from imgctl.store.blobs.remnant import Remnant
 from imgctl.store.catalog.engine import open_catalog
 from imgctl.store.catalog.queries.erased import Mark, mark
 from imgctl.store.catalog.queries.holds import hold

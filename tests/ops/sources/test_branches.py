@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imgctl.ops.ingest.outcome import FileOutcome, Reason
-from imgctl.ops.sources.branches import Branches
+from imgctl.ops.sources.walk import Branches
 from imgctl.ops.upload.choose import chosen
 from imgctl.ops.upload.order import Selection
 from imgctl.ops.upload.rules import SelectionRules

@@ -14,7 +14,7 @@ from imgctl.config.places import StoreSettings
 from imgctl.errors import BlobArchived, BlobCorrupt, StoreError
 from imgctl.model import CLASSES_OF
 from imgctl.regular import regular
-from imgctl.store.blobs.base import Blob, Restore, SignedPut, Tier
+from imgctl.store.blobs.base import Blob, Remnant, Restore, SignedPut, Tier
 from imgctl.store.blobs.clouds.azure_auth import AzureAuth, azure_auth
 from imgctl.store.blobs.clouds.azure_responses import TIER_OF, blob_of, page_of, remnant_of, row_of, version_query
 from imgctl.store.blobs.clouds.batch import Part, batch_body, batch_errors
@@ -25,7 +25,6 @@ from imgctl.store.blobs.clouds.signed import AllowedPut, azure_put
 from imgctl.store.blobs.errors import ErrorResponse
 from imgctl.store.blobs.files import checked_chunks, replaced
 from imgctl.store.blobs.pages import PAGE_KEYS, bare
-from imgctl.store.blobs.remnant import Remnant
 from imgctl.units import count_of
 
 if TYPE_CHECKING:

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING
 from xml.etree.ElementTree import Element  # written by the container's own server
 
 from imgctl.model import StorageClass
-from imgctl.store.blobs.base import Blob
+from imgctl.store.blobs.base import Blob, Remnant
 from imgctl.store.blobs.clouds.kept import SNAPSHOT
 from imgctl.store.blobs.pages import Page, Restored, bare
-from imgctl.store.blobs.remnant import Remnant
 
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse

@@ -15,7 +15,7 @@ from imgctl.config.places import StoreSettings
 from imgctl.errors import BlobCorrupt
 from imgctl.model import CLASSES_OF
 from imgctl.regular import regular
-from imgctl.store.blobs.base import Blob, Restore, SignedPut, Tier
+from imgctl.store.blobs.base import Blob, Remnant, Restore, SignedPut, Tier
 from imgctl.store.blobs.clouds.batch import Part, batch_body, batch_errors
 from imgctl.store.blobs.clouds.google_auth import GoogleAuth
 from imgctl.store.blobs.clouds.google_responses import FIELDS, Resource, blob_of, kept_metadata, page_of, remnant_of
@@ -25,7 +25,6 @@ from imgctl.store.blobs.clouds.signed import AllowedPut, google_put
 from imgctl.store.blobs.errors import ErrorResponse
 from imgctl.store.blobs.files import checked_chunks, replaced
 from imgctl.store.blobs.pages import PAGE_KEYS, bare
-from imgctl.store.blobs.remnant import Remnant
 from imgctl.units import count_of
 
 if TYPE_CHECKING:

@@ -4,9 +4,8 @@ from base64 import b64decode
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from imgctl.store.blobs.base import Blob
+from imgctl.store.blobs.base import Blob, Remnant
 from imgctl.store.blobs.pages import Page
-from imgctl.store.blobs.remnant import Remnant
 
 Resource = dict[str, object]
 

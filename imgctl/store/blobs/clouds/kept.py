@@ -6,11 +6,11 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from imgctl.errors import StoreDenied, StoreError
+from imgctl.store.blobs.base import Remnant
 from imgctl.store.blobs.calls import Calls
 from imgctl.store.blobs.clouds.provider import Listed, Provider
 from imgctl.store.blobs.errors import ErrorResponse
 from imgctl.store.blobs.pages import Page
-from imgctl.store.blobs.remnant import Remnant
 
 NOT_FOUND = 404
 SNAPSHOT = "snapshot:"

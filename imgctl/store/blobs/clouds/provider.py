@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from imgctl.config.places import StoreSettings
 from imgctl.model import StorageClass
 from imgctl.store.blobs.address import certificates
-from imgctl.store.blobs.base import Blob, Restore, SignedPut, Tier
+from imgctl.store.blobs.base import Blob, Remnant, Restore, SignedPut, Tier
 from imgctl.store.blobs.clouds.signed import AllowedPut
 from imgctl.store.blobs.errors import ErrorResponse
 from imgctl.store.blobs.pages import Page
-from imgctl.store.blobs.remnant import Remnant
 
 if TYPE_CHECKING:
     from obstore import GetOptions

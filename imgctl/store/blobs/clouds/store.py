@@ -15,6 +15,7 @@ from imgctl.errors import BlobCorrupt, BlobExists, BlobMissing, StoreError, Stor
 from imgctl.store.blobs.base import (
     IMMUTABLE,
     Blob,
+    Remnant,
     Restore,
     SignedPut,
     Tier,
@@ -32,7 +33,6 @@ from imgctl.store.blobs.errors import Target
 from imgctl.store.blobs.files import read_checked, replaced
 from imgctl.store.blobs.objects import Objects, check, check_free, check_old, taken
 from imgctl.store.blobs.pages import Page, within
-from imgctl.store.blobs.remnant import Remnant
 from imgctl.store.blobs.traits import Kept, Traits, warning
 
 if TYPE_CHECKING:

@@ -7,8 +7,7 @@ from itertools import islice
 from typing import cast
 
 from imgctl.errors import BlobMissing, StoreDenied, StoreError
-from imgctl.store.blobs.base import Blob
-from imgctl.store.blobs.remnant import Remnant
+from imgctl.store.blobs.base import Blob, Remnant
 from imgctl.store.blobs.s3.bucket import Bucket
 from imgctl.store.blobs.s3.listing import pages_of
 

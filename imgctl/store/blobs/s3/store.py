@@ -13,6 +13,7 @@ from imgctl.errors import BlobArchived, BlobExists, BlobMissing, StoreError
 from imgctl.store.blobs.base import (
     IMMUTABLE,
     Blob,
+    Remnant,
     Restore,
     SignedPut,
     Tier,
@@ -25,7 +26,6 @@ from imgctl.store.blobs.errors import code_of, nothing_to_restore
 from imgctl.store.blobs.files import read_checked, replaced
 from imgctl.store.blobs.objects import Objects, check, check_free, check_old, taken
 from imgctl.store.blobs.pages import Page, bare
-from imgctl.store.blobs.remnant import Remnant
 from imgctl.store.blobs.s3.bucket import Bucket, once
 from imgctl.store.blobs.s3.copy import CopyLimits, copy, move
 from imgctl.store.blobs.s3.listing import blob_of, pages_of

@@ -12,9 +12,8 @@ import pytest
 
 from imgctl.config.places import StoreSettings
 from imgctl.errors import StoreError
-from imgctl.store.blobs.base import BlobStore
+from imgctl.store.blobs.base import BlobStore, Remnant
 from imgctl.store.blobs.open import open_store
-from imgctl.store.blobs.remnant import Remnant
 from tests.parts.clouds import CloudServer, post
 from tests.parts.recorded import RecordedResponse, Stub
 

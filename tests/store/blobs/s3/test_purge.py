@@ -7,10 +7,9 @@ import pytest
 
 from imgctl.config.places import StoreSettings
 from imgctl.errors import StoreUnsupported
-from imgctl.store.blobs.base import BlobStore
+from imgctl.store.blobs.base import BlobStore, Remnant
 from imgctl.store.blobs.local import LocalStore
 from imgctl.store.blobs.open import open_store
-from imgctl.store.blobs.remnant import Remnant
 from imgctl.store.blobs.s3.store import S3Store
 from tests.parts.seaweed import S3Server
 
