@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from threading import Lock
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from imgctl.store.catalog.engine import Catalog
 
 T = TypeVar("T")
+Item = TypeVar("Item")
 
 RETRY_SECONDS = 300.0
 FIRST_PAUSE_SECONDS = 0.25
@@ -160,3 +161,31 @@ def write(
             return statements(connection)
 
     return retry(attempt, stop=stop, seconds=seconds)
+
+
+def write_parts(
+    catalog: "Catalog",
+    items: "Iterable[Item]",
+    statements: "Callable[[Connection, Sequence[Item]], T]",
+    *,
+    stop: StopSignal,
+) -> "Iterator[T]":
+    """Yield the results of statements on all items: in one transaction, or in smaller ones while sessions end before it commits.
+
+    Each part is retried like `write`, and halved each time. Two parts are two transactions: each must be right alone.
+    """
+    left = list(items)
+    size = len(left)
+
+    def attempt() -> tuple[int, T]:
+        nonlocal size
+        with catalog.write() as connection:
+            some = left[:size]
+            # For the next attempt, if the session ends before the commit; a database that cannot be reached halves nothing.
+            size = max(1, size // 2)
+            return len(some), statements(connection, some)
+
+    while left:
+        size, result = retry(attempt, stop=stop)
+        del left[:size]
+        yield result

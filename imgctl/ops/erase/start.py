@@ -18,7 +18,7 @@ from sqlalchemy import Connection
 from imgctl.errors import ConfigError
 from imgctl.model import Image, Status
 from imgctl.ops.common.parts import Parts
-from imgctl.ops.common.retry import StopSignal, read, write
+from imgctl.ops.common.retry import StopSignal, read, write, write_parts
 from imgctl.ops.common.row_blobs import keys_of
 from imgctl.ops.erase.order import EraseOrder, Fate, Notes, Outcome
 from imgctl.ops.erase.subject import Named, Subject
@@ -41,7 +41,8 @@ def erase(parts: Parts, order: EraseOrder, *, stop: StopSignal) -> Iterator[Outc
     for some in subject.named():
         if stop.is_set():
             return
-        yield from write(parts.catalog, partial(_begin, some=some, order=order), stop=stop)
+        for begun in write_parts(parts.catalog, some, partial(_begin, order=order), stop=stop):
+            yield from begun
     for bad in subject.bad:
         yield Outcome(subject=bad.where, fate=Fate.MISSING, detail=bad.detail)
     yield from _Run(parts, order, subject, stop=stop).outcomes()
@@ -145,7 +146,8 @@ class _Run:
                 yield Outcome(subject=str(one.id), fate=Fate.HELD, detail=held[one.id])
         free = [one for one in some if one.id not in held]
         clean = [one.id for one in free if one.id not in kept]
-        write(self._parts.catalog, partial(conclude, ids=clean), stop=self._stop)
+        for _ in write_parts(self._parts.catalog, clean, conclude, stop=self._stop):
+            pass
         now = read(self._parts.catalog, partial(erasures, ids=clean), stop=self._stop)
         for one in free:
             if one.id in kept:

@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 from imgctl.errors import StoreUnsupported
 from imgctl.keys import TRASH, named_image
 from imgctl.ops.common.parts import Parts
-from imgctl.ops.common.retry import StopSignal, read, write
+from imgctl.ops.common.retry import StopSignal, read, write_parts
 from imgctl.ops.erase.order import EraseOrder, Notes
 from imgctl.run.threads import thread_pool
 from imgctl.store.blobs.base import Remnant
@@ -114,9 +114,8 @@ class Wiper:
         Holds are checked in the transaction that records: a hold is placed either before it, and then nothing is deleted,
         or after it, and then whoever places it learns which deletions had begun.
         """
-        some = [one for one in erasing if one.id in found]
 
-        def record(connection: Connection) -> list[UUID]:
+        def record(connection: Connection, some: Sequence[Erasure]) -> list[UUID]:
             lock_holds(connection)
             held = self._held(connection, some)
             free = [one for one in some if one.id not in held]
@@ -126,6 +125,7 @@ class Wiper:
                 note_found(connection, noted)
             return list(notes)
 
-        free = write(self._parts.catalog, record, stop=self._stop) if some else []
+        some = [one for one in erasing if one.id in found]
+        free = list(chain.from_iterable(write_parts(self._parts.catalog, some, record, stop=self._stop)))
         refused = self._parts.store.purge([one for image_id in free for one in found[image_id]])
         return {image_id: error.line for one, error in refused if (image_id := named_image(one.key)) is not None}

@@ -1,13 +1,16 @@
 """A run waits while the database is unreachable, and its log says so once."""
 
 import logging
+from collections.abc import Sequence
 from threading import Barrier, Event, Thread
 
 import pytest
+from sqlalchemy import Connection
 
 from imgctl.errors import CatalogUnavailable
 from imgctl.ops.common import retry as module
-from imgctl.ops.common.retry import LOG_SECONDS, OutageLog, retry
+from imgctl.ops.common.retry import LOG_SECONDS, OutageLog, retry, write_parts
+from imgctl.store.catalog.engine import Catalog
 
 THREADS = 16
 DOWN = CatalogUnavailable("catalog at db: connection refused", hint="run the same command later")
@@ -93,6 +96,24 @@ def test_an_outage_that_nobody_saw_end_does_not_lengthen_the_next(
     outages.succeeded()
 
     assert messages(caplog)[-1] == "the catalog responds again after 2 s"
+
+
+@pytest.mark.usefixtures("outages")
+@pytest.mark.parametrize("most", [1, 3, 100])
+def test_parts_hold_every_item_once_and_in_order(catalog: Catalog, most: int) -> None:
+    tried: list[int] = []
+
+    def statements(_connection: Connection, some: Sequence[int]) -> list[int]:
+        tried.append(len(some))
+        if len(some) > most:
+            raise DOWN
+        return list(some)
+
+    done = list(write_parts(catalog, range(10), statements, stop=Event()))
+
+    assert [item for part in done for item in part] == list(range(10))
+    assert tried[0] == 10
+    assert max(map(len, done)) <= most
 
 
 def messages(caplog: pytest.LogCaptureFixture) -> list[str]:
