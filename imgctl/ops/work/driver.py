@@ -142,8 +142,10 @@ class _Run(Generic[T]):
         return self.fatal is not None or self._stop.is_set()
 
     def _gather(self) -> list[Outcome]:
+        # Then the last transaction has taken no further image either.
+        idle = len(self._in_flight) == 0
         outcomes = self._in_flight.gather(STEP_SECONDS) if self._is_busy else []
-        decided = self._watch.decided(outcomes, stopping=self._is_stopping)
+        decided = self._watch.decided(outcomes, stopping=self._is_stopping, idle=idle)
         if self._is_stopping:
             self._in_flight.cancel()
         return decided

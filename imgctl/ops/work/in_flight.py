@@ -163,7 +163,8 @@ class StoreWatch:
     If the store works, the attempt counts. In an outage the run waits, and the images return with the attempt forgiven;
     `fatal` is the error that ends the run: no permission, no bucket, no space, or an outage beyond `outage_seconds`. A
     store may allow the check, and refuse variants: that ends the run unless others were put. It may deny originals: that
-    ends the run after `MOST_REFUSED` of them in a row.
+    ends the run after `MOST_REFUSED` of them in a row. The attempts of those few count only once another image has been
+    rendered, or none is left.
     """
 
     def __init__(self, pool: Pool, store: StoreSettings, *, outage_seconds: float) -> None:
@@ -172,6 +173,9 @@ class StoreWatch:
         self._store = store
         self._outage_seconds = outage_seconds
         self._undecided: list[Outcome] = []
+        # Denied although the check succeeded; the ids of those since the last rendered image.
+        self._denied: list[Outcome] = []
+        self._denied_in_a_row: set[UUID] = set()
         self._checked: Future[None] | None = None
         self._down_since: float | None = None
         self._pause = FIRST_PAUSE_SECONDS
@@ -188,17 +192,20 @@ class StoreWatch:
     @property
     def undecided(self) -> bool:
         """Whether outcomes are held back."""
-        return bool(self._undecided)
+        return bool(self._undecided or self._denied)
 
-    def decided(self, outcomes: list[Outcome], *, stopping: bool) -> list[Outcome]:
-        """Return the outcomes that can be decided now, from these and from those held back."""
+    def decided(self, outcomes: list[Outcome], *, stopping: bool, idle: bool) -> list[Outcome]:
+        """Return the outcomes that can be decided now, from these and from those held back; `idle`: no image is in flight."""
         self._count_refused(outcomes)
         self._undecided += [one for one in outcomes if one.ending is Ending.STORE_FAILED]
         decided = [one for one in outcomes if one.ending is not Ending.STORE_FAILED]
-        if not self._undecided:
+        if not self.undecided:
             return decided
         if stopping or self.fatal is not None:
             return decided + self._release(forgiven=True)
+        decided += self._blamed(idle=idle and not self.unreachable)
+        if not self._undecided:
+            return decided
         self._check()
         if self._checked is not None and self._checked.done():
             decided += self._decide(self._checked)
@@ -208,9 +215,23 @@ class StoreWatch:
         for one in outcomes:
             if one.ending is Ending.RENDERED:
                 self._has_put, self._refused_in_a_row, self._unread_in_a_row = True, 0, {}
+                self._denied_in_a_row = set()
             self._refused_in_a_row += one.refused is not None
+            if one.refused is not None or one.cause == StoreDenied.__name__:
+                self._denied_in_a_row.add(one.job.id)
             if one.cause == StoreDenied.__name__ and one.refused is None and len(self._unread_in_a_row) <= MOST_REFUSED:
                 self._unread_in_a_row[one.job.id] = one.error or ""
+
+    def _blamed(self, *, idle: bool) -> list[Outcome]:
+        """Return the denied images whose attempt counts: another one was rendered since, or no further one can be."""
+        blamed = [one for one in self._denied if idle or one.job.id not in self._denied_in_a_row]
+        self._denied = [one for one in self._denied if one not in blamed]
+        return blamed
+
+    def _hold_denied(self) -> None:
+        """Hold back the denied images until others have shown whether the store denies all of them."""
+        self._denied += [one for one in self._undecided if one.job.id in self._denied_in_a_row]
+        self._undecided = [one for one in self._undecided if one.job.id not in self._denied_in_a_row]
 
     def _check(self) -> None:
         if self._checked is not None or time.monotonic() < self._check_at:
@@ -232,6 +253,8 @@ class StoreWatch:
                 self.fatal = next((one.refused for one in self._undecided if one.refused), None)
             elif len(self._unread_in_a_row) > MOST_REFUSED:
                 self.fatal = StoreDenied(next(iter(self._unread_in_a_row.values())))
+            if self.fatal is None and not forgiven:
+                self._hold_denied()
             return self._release(forgiven=forgiven or self.fatal is not None)
         now = time.monotonic()
         self._down_since = self._down_since or now
@@ -245,4 +268,7 @@ class StoreWatch:
 
     def _release(self, *, forgiven: bool) -> list[Outcome]:
         released, self._undecided = self._undecided, []
-        return [replace(one, ending=Ending.NOT_BEGUN) if forgiven else one for one in released]
+        if not forgiven:
+            return released
+        released, self._denied = released + self._denied, []
+        return [replace(one, ending=Ending.NOT_BEGUN) for one in released]
