@@ -74,8 +74,8 @@ class TooLate:
         if self.unknown:
             what = count_of(self.unknown, "image")
             yield (
-                f"{what} of an unknown owner are being erased: the hold stops that, but blobs may be gone; "
-                "[serve] secret of that erasure tells the owner"
+                f"{what} being erased may be this user's: the hold stops that, but blobs may be gone; run the same command "
+                "again with the [serve] secret of that erasure: only with it can owners be compared"
             )
         if self.moving:
             what = count_of(self.moving, "original")

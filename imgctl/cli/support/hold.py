@@ -37,7 +37,8 @@ def command(session: Session, args: Args) -> ExitCode:
 
     Uploads continue, and new images are held, too. With --object-lock the bucket itself rejects every deletion, if it has
     Object Lock; run the same command again to lock blobs that arrived since. A hold lasts until `imgctl release`. Exit
-    code 3: the hold came too late for some images, whose erasure or move had begun, or the bucket locked not every blob.
+    code 3: the hold came too late for some images, whose erasure or move had begun; images are being erased whose owner
+    cannot be compared without the [serve] secret of that erasure; or the bucket locked not every blob.
     """
     if args.user is None:
         if args.reason or args.object_lock:

@@ -285,8 +285,10 @@ def test_a_hold_before_the_deletion_stops_it_and_one_after_it_is_too_late(parts:
     assert counts == {Fate.HELD: 1}
     assert held_from_now_on(knowing(parts)) == late[0]
     # An owner that cannot be compared may be this user.
-    assert held_from_now_on(knowing(parts, "another secret")) == TooLate(unknown=1)
-    assert held_from_now_on(parts) == TooLate(unknown=1)
+    for secret in ("another secret", ""):
+        found = held_from_now_on(knowing(parts, secret))
+        assert found == TooLate(unknown=1)
+        assert "again with the [serve] secret of that erasure" in " ".join(found.lines)
 
 
 def test_a_hold_while_blobs_are_listed_is_not_too_late_for_them(parts: Parts, tmp_path: Path) -> None:
