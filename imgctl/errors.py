@@ -31,6 +31,8 @@ ImgctlError                 1  something went wrong; the message says what, the 
 import errno
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import IntEnum
 
 NO_FILES_LEFT_HINT = "raise the limit of open files: ulimit -Hn 1024, or LimitNOFILE= of the unit"
@@ -211,6 +213,20 @@ def unexpected(error: BaseException) -> ImgctlError:
         where = f"{error.filename}: " if error.filename else ""
         return ImgctlError(f"{where}{error.strerror}", hint=f"{hint}, then run the same command again; -v shows where")
     return ImgctlError(f"unexpected {type(error).__name__}: {error}", hint="-v shows where; please report it")
+
+
+def os_reason(error: OSError) -> str:
+    """Return the system's message, for the middle of a sentence."""
+    return (error.strerror or str(error)).lower()
+
+
+@contextmanager
+def usable(place: object, hint: str) -> Iterator[None]:
+    """Raise UsageError for an OSError of the block: a file or directory that the user named cannot be used."""
+    try:
+        yield
+    except OSError as error:
+        raise UsageError(f"{place}: {os_reason(error)}", hint=hint) from None
 
 
 def out_of_files(error: BaseException) -> bool:

@@ -98,7 +98,7 @@ def command(session: Session, args: Args) -> ExitCode:
         if args.html:
             subject = Subject(parts=parts, order=order, tally=tally, made_at=datetime.now(UTC), stop=run.stop)
             sinks.append(stack.enter_context(html_file(args.html, subject)))
-        if order.look and (price := look_price(order.look, parts.settings, endpoint_url=session.endpoint_url)):
+        if order.look and (price := look_price(order.look, session.terms)):
             # Shown before the money is spent: N limits it.
             run.say(price, always=session.json)
         for finding in audit(parts, order, tally=tally, stop=run.stop, bad=bad):

@@ -55,11 +55,11 @@ def show_check(session: Session, check: Check) -> None:
 
 
 def _conformance(session: Session, *, yes: bool) -> ExitCode:
-    from imgctl.ops.common.spend import agree, terms_of
+    from imgctl.ops.common.spend import agree
     from imgctl.ops.conformance import conformance, price
     from imgctl.store.blobs.open import open_store
 
-    settings, terms = session.settings, terms_of(session.settings, endpoint_url=session.endpoint_url)
+    settings, terms = session.settings, session.terms
     cost = price(terms.card)
     if terms.bill is not Billing.NONE:
         session.note(f"testing this store costs at most: {cost.text(terms.bill)}")

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Protocol, Self
 from uuid import UUID
 
-from imgctl.errors import UsageError
+from imgctl.errors import UsageError, usable
 from imgctl.jsontext import parse_json
 from imgctl.model import Image
 from imgctl.ops.common.parts import Parts
@@ -116,11 +116,9 @@ class PlanWriter:
         if file.exists():
             raise _exists(file)
         self._stack = ExitStack()
-        try:
+        with usable(file, "check --plan"):
             self._new = self._stack.enter_context(atomic_write(file, anew=True))
             self._out = self._stack.enter_context(self._new.open("w", encoding="utf-8"))
-        except OSError as error:
-            raise UsageError(f"{file}: {(error.strerror or str(error)).lower()}", hint="check --plan") from None
         self.actions = 0
         self._file = file
         self._stop = stop
@@ -187,10 +185,8 @@ def read_plan(file: Path) -> Plan:
 
 
 def _records(file: Path) -> Iterator[tuple[int, Mapping[str, Json]]]:
-    try:
+    with usable(file, "check the plan's name"):
         lines = file.open(encoding="utf-8", errors="replace")
-    except OSError as error:
-        raise UsageError(f"{file}: {(error.strerror or str(error)).lower()}", hint="check the plan's name") from None
     with lines:
         for number, line in enumerate(lines, start=1):
             try:

@@ -10,7 +10,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TypeVar, get_args, get_origin
 
-from imgctl.errors import ConfigError
+from imgctl.errors import ConfigError, os_reason
 from imgctl.pricing.lines import plain
 from imgctl.pricing.prices import CLASSES, STANDARD, Card, Tier
 
@@ -50,7 +50,7 @@ def load_card(path: Path | str | None = None) -> Card:
                 **table,
             }
     except OSError as error:
-        raise ConfigError(f"price card {name}: {(error.strerror or str(error)).lower()}", hint="check --card") from None
+        raise ConfigError(f"price card {name}: {os_reason(error)}", hint="check --card") from None
     except (ValueError, ArithmeticError, RecursionError) as error:
         raise ConfigError(f"price card {name}: not TOML: {error}", hint="see the card that comes with imgctl") from None
     place = f"price card {name}: "

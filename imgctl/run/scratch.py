@@ -10,7 +10,6 @@ from contextlib import contextmanager, suppress
 from functools import cache, partial
 from pathlib import Path
 from tempfile import gettempdir, mkdtemp
-from types import TracebackType
 from typing import Self, TextIO
 
 from imgctl.errors import StateError
@@ -45,9 +44,7 @@ class Scratch:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 

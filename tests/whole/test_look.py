@@ -19,6 +19,7 @@ from imgctl.ops.audit.report import look_price
 from imgctl.ops.audit.sample import sampled
 from imgctl.ops.common.parts import open_parts
 from imgctl.ops.common.rows import Chosen
+from imgctl.ops.common.spend import terms_of
 from imgctl.store.catalog.queries.lookups import Scope
 from tests.imaging.pictures import quadrants
 from tests.whole.cold import archive_all
@@ -109,8 +110,8 @@ def test_a_missing_original_is_another_finding(filled: Deployment) -> None:
 def test_the_price_of_reading_is_known_beforehand(endpoint: str, says: str) -> None:
     settings = Settings(store=StoreSettings(url="s3://photos"))
 
-    assert says in look_price(10, settings, endpoint_url=endpoint)
-    assert look_price(10, Settings(store=StoreSettings(url="file:///photos")), endpoint_url="") == ""
+    assert says in look_price(10, terms_of(settings, endpoint_url=endpoint))
+    assert look_price(10, terms_of(Settings(store=StoreSettings(url="file:///photos")), endpoint_url="")) == ""
 
 
 @pytest.mark.parametrize("scope", [Scope(), Scope(user_id=USER)], ids=["whole", "of_a_user"])

@@ -15,7 +15,7 @@ from imgctl.model import Variant
 from imgctl.ops.backfill.order import BackfillOrder, Fate, ImageOutcome, Mode, Selection
 from imgctl.ops.backfill.start import Backfill, Offer, backfill
 from imgctl.ops.common.parts import open_parts
-from imgctl.ops.common.spend import Terms, agree, terms_of
+from imgctl.ops.common.spend import Terms, agree
 from imgctl.ops.restore.order import Fate as Restored
 from imgctl.ops.restore.order import RestoreOrder
 from imgctl.pricing.estimate import Billing
@@ -54,7 +54,7 @@ def command(session: Session, args: Args) -> ExitCode:
     args.check()
     if args.metadata:
         return run_metadata(session, args)
-    terms = terms_of(session.settings, endpoint_url=session.endpoint_url)
+    terms = session.terms
     if args.restore:
         agree("--restore", None, terms, yes=args.yes, max_usd=args.max_usd, dry_run=args.dry_run)
     selection = order_of(

@@ -8,7 +8,7 @@ from imgctl.errors import ExitCode
 from imgctl.ops.backfill.metadata import Fate, MetadataOrder, Outcome, Value
 from imgctl.ops.backfill.metadata_run import MetadataRun, metadata_run, price, reading
 from imgctl.ops.common.parts import open_parts
-from imgctl.ops.common.spend import agree, terms_of
+from imgctl.ops.common.spend import agree
 from imgctl.pricing.estimate import Billing
 from imgctl.store.catalog.queries.backfill import Fact
 from imgctl.units import count_of, counts_of, format_bytes
@@ -18,7 +18,7 @@ WORDS = {Fact.CAPTION: "caption", Fact.TAKEN_AT: "capture time", Fact.SIZE: "siz
 
 def run_metadata(session: Session, args: Args) -> ExitCode:
     """Show the cost of reading, and read; raises UsageError if it is billed without --yes or --max-usd."""
-    terms = terms_of(session.settings, endpoint_url=session.endpoint_url)
+    terms = session.terms
     agreed = args.yes or args.max_usd is not None
     with (
         args.chosen() as chosen,

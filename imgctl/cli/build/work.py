@@ -12,7 +12,7 @@ from imgctl.model import Variant
 from imgctl.ops.backlog import backlog_now
 from imgctl.ops.common.parts import open_parts
 from imgctl.ops.common.retry import read
-from imgctl.ops.common.spend import Terms, terms_of
+from imgctl.ops.common.spend import Terms
 from imgctl.ops.common.tally import Tally
 from imgctl.ops.work.order import Fate, ImageOutcome
 from imgctl.ops.work.processing import expected, work_here
@@ -51,7 +51,7 @@ def command(session: Session, args: Args) -> ExitCode:
     another worker takes it. Exit code 3: images failed or still wait for room or a decoder, or --max-duration ended
     before the queue of --drain was empty.
     """
-    tally, terms = Tally(Fate), terms_of(session.settings, endpoint_url=session.endpoint_url)
+    tally, terms = Tally(Fate), session.terms
     with (
         open_parts(session.settings) as parts,
         running(session, unit="images", max_seconds=args.max_duration) as run,

@@ -14,7 +14,6 @@ from imgctl.errors import ExitCode, UsageError
 from imgctl.model import RETURN_FOR_GOOD
 from imgctl.ops.common.lookup import find_image
 from imgctl.ops.common.parts import open_parts
-from imgctl.ops.common.spend import terms_of
 from imgctl.ops.restore.job import RestoreJob, Round
 from imgctl.ops.restore.order import Fate, Outcome, RestoreOrder, Seen, State
 from imgctl.ops.restore.survey import Survey
@@ -77,7 +76,7 @@ def command(session: Session, args: Args) -> ExitCode:
     --wait all of them.
     """
     args.check()
-    terms = terms_of(session.settings, endpoint_url=session.endpoint_url)
+    terms = session.terms
     with (
         args.chosen() as scope,
         open_parts(session.settings) as parts,

@@ -13,7 +13,6 @@ from imgctl.cli.common.types import SIZE
 from imgctl.errors import ExitCode, UsageError
 from imgctl.ops.common.parts import open_parts
 from imgctl.ops.common.retry import read
-from imgctl.ops.common.spend import terms_of
 from imgctl.ops.common.tally import Tally, Totals
 from imgctl.ops.transition.eligibility import TARGETS, target_of
 from imgctl.ops.transition.job import TransitionJob, Via
@@ -104,7 +103,7 @@ def command(session: Session, args: Args) -> ExitCode:
     """
     args.check()
     settings = session.settings
-    terms = terms_of(settings, endpoint_url=session.endpoint_url)
+    terms = session.terms
     target = target_of(args.to, settings.store.url)
     with (
         args.chosen() as chosen,

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from imgctl.ops.common.rows import BadId
+    from imgctl.ops.common.spend import Terms
 
 Chosen = TypeVar("Chosen", bound=Options)
 C = TypeVar("C", bound=StrEnum)
@@ -61,6 +62,13 @@ class Session:
     def endpoint_url(self) -> str:
         """The S3 endpoint in use, also from AWS's own environment variables; empty for AWS."""
         return self.settings.store.endpoint(os.environ)
+
+    @property
+    def terms(self) -> "Terms":
+        """The billing terms of the store; ConfigError for an invalid price card."""
+        from imgctl.ops.common.spend import terms_of
+
+        return terms_of(self.settings, endpoint_url=self.endpoint_url)
 
     def data(self, record: Mapping[str, object]) -> None:
         """Print a record as an NDJSON line on stdout with --json; ids, paths, times and amounts become strings."""

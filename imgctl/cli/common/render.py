@@ -6,9 +6,9 @@ from itertools import islice
 
 from imgctl.cli.common.base import Running, Session
 from imgctl.model import Sized
-from imgctl.ops.common.spend import Terms, card_in_force
+from imgctl.ops.common.spend import Terms
 from imgctl.pricing.archive import Archive
-from imgctl.pricing.estimate import Billing, billing, caveat
+from imgctl.pricing.estimate import Billing, caveat
 from imgctl.pricing.lines import Line, dollars
 from imgctl.pricing.prices import Card
 from imgctl.run.progress import printable
@@ -47,10 +47,10 @@ def show_card(session: Session, card: Card) -> None:
 
 def show_billing(session: Session) -> None:
     """Print whose prices are shown if AWS does not bill this store."""
-    bill, card = billing(session.settings.store.url, session.endpoint_url), card_in_force(session.settings)
-    if bill is Billing.NONE:
+    terms = session.terms
+    if terms.bill is Billing.NONE:
         session.text("- this store is a directory and costs nothing: the prices are AWS's for the same data")
-    elif unknown := caveat(card.name, bill):
+    elif unknown := caveat(terms.card.name, terms.bill):
         session.text(f"- {unknown}the following")
 
 

@@ -11,7 +11,7 @@ from imgctl.cli.ingest.upload import conclude
 from imgctl.errors import ExitCode
 from imgctl.imaging.formats import Format
 from imgctl.ops.common.parts import open_parts
-from imgctl.ops.common.spend import agree, terms_of
+from imgctl.ops.common.spend import agree
 from imgctl.ops.ingest.outcome import Fate, FileOutcome, FileTally, Reports, record
 from imgctl.ops.ingest.recognise import Recogniser
 from imgctl.ops.insert.entries import Manifest, estimate, survey
@@ -74,7 +74,7 @@ def command(session: Session, args: Args) -> ExitCode:
 
 def _show_cost(session: Session, store: BlobStore, source: Manifest, run: Running, args: Args) -> None:
     """Show the cost of the whole manifest; raises UsageError if it is billed without --yes."""
-    terms = terms_of(session.settings, endpoint_url=session.endpoint_url)
+    terms = session.terms
     if terms.bill is Billing.NONE:
         return
     found = survey(source.entries(), store)

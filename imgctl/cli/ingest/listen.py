@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from imgctl.cli.common.base import Session, running, subcommand
 from imgctl.cli.common.options import Options, flag, option, order_of
 from imgctl.cli.common.types import FORMATS
-from imgctl.cli.ingest.upload import conclude, show
+from imgctl.cli.ingest.upload import conclude, follow
 from imgctl.errors import ExitCode, UsageError
 from imgctl.imaging.formats import Format
 from imgctl.ops.ingest.outcome import Fate, FileTally, Reports
@@ -77,10 +77,7 @@ def command(session: Session, args: Args) -> ExitCode:
         try:
             with listening(parts, queue, order, counts=counts, stop=run.stop, drain=args.drain) as outcomes:
                 run.ready()
-                for outcome in outcomes:
-                    tally.add(outcome)
-                    reports.add(outcome)
-                    show(run, outcome)
+                follow(run, outcomes, tally, reports)
         finally:
             _conclude(session, tally, counts, requests=queue.requests, put_if_absent=parts.store.put_if_absent)
         return run.service_exit_code(partly=tally.tally.of(Fate.FAILED) > 0)
@@ -90,11 +87,7 @@ def _conclude(
     session: Session, tally: FileTally, counts: "Counts", *, requests: int, put_if_absent: Kept | None
 ) -> None:
     foreign = {kind.value: count for kind, count in sorted(counts.foreign.items())}
-    parts = {
-        "deleted": counts.deleted,
-        "returned": counts.returned,
-        "dead-lettered": counts.dead_lettered,
-    }
+    parts = {"deleted": counts.deleted, "returned": counts.returned, "dead-lettered": counts.dead_lettered}
     other = f"; other events: {counts_of(foreign)}" if foreign else ""
     repeated = f"; {counts.repeated} repeated" if counts.repeated else ""
     session.text(

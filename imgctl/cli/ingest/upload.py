@@ -1,7 +1,7 @@
 """`imgctl upload`: uploads originals to the store and adds rows to the catalog."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -112,13 +112,9 @@ def command(session: Session, args: Args) -> ExitCode:
     from imgctl.ops.upload.start import journal_file, uploading
     from imgctl.store.blobs.open import open_store
 
-    settings, selection, tally = (
-        session.settings,
-        order_of(Selection, args, leave_out=(), users=session.users),
-        FileTally(),
-    )
+    settings, tally = session.settings, FileTally()
+    selection, order = order_of(Selection, args, leave_out=(), users=session.users), order_of(UploadOrder, args)
     store = open_store(settings.store)
-    order = order_of(UploadOrder, args)
     journal = journal_file(settings.upload.journal)
     with running(session, unit="files", max_seconds=args.max_duration) as run:
         try:
@@ -128,10 +124,7 @@ def command(session: Session, args: Args) -> ExitCode:
                 ) as outcomes,
                 Reports(args.report, args.failed_out, inputs=lists(selection)) as reports,
             ):
-                for outcome in outcomes:
-                    tally.add(outcome)
-                    reports.add(outcome)
-                    show(run, outcome)
+                follow(run, outcomes, tally, reports)
         finally:
             # A run that could not begin prints only its error.
             if tally.tally.total or session.json or sys.exception() is None:
@@ -139,14 +132,24 @@ def command(session: Session, args: Args) -> ExitCode:
         return run.exit_code(partly=tally.tally.of(Fate.FAILED) > 0)
 
 
-def show(run: Running, outcome: FileOutcome) -> None:
-    """Print a file's record, and a line if it failed or was skipped unexpectedly."""
+def follow(run: Running, outcomes: Iterable[FileOutcome], tally: FileTally, reports: Reports) -> None:
+    """Count, report and print the outcomes as they arrive."""
+    for outcome in outcomes:
+        tally.add(outcome)
+        reports.add(outcome)
+        show(run, outcome, outcome.fate, lambda one: {"type": "file", **record(one)})
+
+
+def show(
+    run: Running, outcome: FileOutcome, word: str, as_record: Callable[[FileOutcome], Mapping[str, object]]
+) -> None:
+    """Print a file's record, and a line that begins with `word` if it failed or was skipped unexpectedly."""
     failed = outcome.fate is Fate.FAILED
     expected = outcome.reason in EXPECTED and run.session.verbosity < 1
     shown = (failed or outcome.fate is Fate.SKIPPED) and not expected
-    line = f"{outcome.fate} {outcome.path}: {outcome.detail}" if shown else ""
-    about = {"type": "file", **record(outcome)} if run.session.json else {}
-    run.item(about, fate=outcome.fate, failed=failed, size=outcome.bytes or 0, seconds=outcome.seconds, line=line)
+    line = f"{word} {outcome.path}: {outcome.detail}" if shown else ""
+    about = as_record(outcome) if run.session.json else {}
+    run.item(about, fate=word, failed=failed, size=outcome.bytes or 0, seconds=outcome.seconds, line=line)
 
 
 def conclude(
@@ -182,13 +185,9 @@ def _conclude(session: Session, counted: FileTally, *, put_if_absent: Kept | Non
         )
     sentence = ""
     if dry_run:
-        from imgctl.ops.common.spend import terms_of
         from imgctl.pricing.estimate import upload_estimate
 
-        terms, size = (
-            terms_of(session.settings, endpoint_url=session.endpoint_url),
-            counted.tally.bytes_of(Fate.PLANNED),
-        )
+        terms, size = session.terms, counted.tally.bytes_of(Fate.PLANNED)
         estimate = upload_estimate(terms.card, files=counted.tally.of(Fate.PLANNED), size=size)
         sentence = f"nothing was changed; the upload would cost: {estimate.text(terms.bill)}"
         more |= {"bytes_planned": size, "estimate": estimate.record(terms.bill)}

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from imgctl.cli.common.base import Running, Session, running, subcommand
+from imgctl.cli.common.base import Session, running, subcommand
 from imgctl.cli.common.options import flag, option, order_of
-from imgctl.cli.ingest.upload import EXPECTED, SelectionOptions, lists
+from imgctl.cli.ingest.upload import SelectionOptions, lists, show
 from imgctl.errors import ExitCode
 from imgctl.ops.ingest.outcome import Fate, FileOutcome, FileTally, Reports, record
 from imgctl.ops.upload.order import Selection, UploadOrder
@@ -67,7 +67,7 @@ def command(session: Session, args: Args) -> ExitCode:
         for outcome in found.outcomes:
             tally.add(outcome)
             failed.add(outcome)
-            _show(run, outcome)
+            show(run, outcome, _word(outcome), _record)
             if safe:
                 safe.add(outcome)
             if report and outcome.fate is Fate.FAILED:
@@ -100,15 +100,6 @@ def _record(outcome: FileOutcome) -> dict[str, object]:
 
 def _word(outcome: FileOutcome) -> str:
     return "unsafe" if outcome.reason in UNSAFE else "safe" if outcome.fate is Fate.PRESENT else outcome.fate.value
-
-
-def _show(run: Running, outcome: FileOutcome) -> None:
-    failed = outcome.fate is Fate.FAILED
-    expected = outcome.reason in EXPECTED and run.session.verbosity < 1
-    shown = (failed or outcome.fate is Fate.SKIPPED) and not expected
-    line = f"{_word(outcome)} {outcome.path}: {outcome.detail}" if shown else ""
-    record = _record(outcome) if run.session.json else {}
-    run.item(record, fate=_word(outcome), failed=failed, size=outcome.bytes or 0, line=line)
 
 
 def _unsafe(counted: FileTally) -> int:

@@ -7,7 +7,7 @@ from uuid import UUID
 from imgctl.cli.common.base import Session, running, subcommand
 from imgctl.cli.common.options import Options, argument, flag, option, order_of
 from imgctl.cli.common.types import FORMATS, SIZE
-from imgctl.cli.ingest.upload import conclude, show
+from imgctl.cli.ingest.upload import conclude, follow
 from imgctl.errors import ExitCode
 from imgctl.imaging.formats import Format
 from imgctl.ops.ingest.outcome import Fate, FileTally, Reports
@@ -74,9 +74,6 @@ def command(session: Session, args: Args) -> ExitCode:
         Reports(args.report, args.failed_out) as reports,
     ):
         run.ready()
-        for outcome in outcomes:
-            tally.add(outcome)
-            reports.add(outcome)
-            show(run, outcome)
+        follow(run, outcomes, tally, reports)
         conclude(session, tally, unit="file", named={}, verbs=("to put", "put"), put_if_absent=store.put_if_absent)
         return run.service_exit_code(partly=tally.tally.of(Fate.FAILED) > 0)

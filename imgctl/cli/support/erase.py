@@ -15,7 +15,7 @@ from imgctl.errors import ExitCode, UsageError
 from imgctl.model import Sized
 from imgctl.ops.common.lookup import page_mark
 from imgctl.ops.common.parts import Parts, open_parts
-from imgctl.ops.common.spend import Terms, agree, terms_of
+from imgctl.ops.common.spend import Terms, agree
 from imgctl.ops.common.tally import Tally, Totals
 from imgctl.ops.erase.order import HOUR_SECONDS, UNDONE, EraseOrder, Fate, Outcome
 from imgctl.ops.erase.receipt import default_file, make_place, write_receipt
@@ -84,7 +84,7 @@ def command(session: Session, args: Args) -> ExitCode:
     The same command finishes a killed run. Exit code 3: a user is on hold, or the bucket has locked a blob.
     """
     args.check()
-    terms = terms_of(session.settings, endpoint_url=session.endpoint_url)
+    terms = session.terms
     if args.yes or args.again:
         check_secret(session.settings.serve.secret)
     with open_parts(session.settings) as parts, running(session, unit="images") as run, _ids_file(args) as ids_from:

@@ -14,7 +14,7 @@ from imgctl.errors import ExitCode
 from imgctl.model import Variant
 from imgctl.ops.common.parts import Parts, open_parts
 from imgctl.ops.common.rows import Chosen
-from imgctl.ops.common.spend import agree, terms_of
+from imgctl.ops.common.spend import agree
 from imgctl.ops.export.cost import Found, estimate, survey
 from imgctl.ops.export.job import ExportJob
 from imgctl.ops.export.order import LEFT_OUT, ExportOrder, Fate, Outcome
@@ -88,7 +88,7 @@ def command(session: Session, args: Args) -> ExitCode:
 def _prepare(run: Running, parts: Parts, job: ExportJob, args: Args) -> None:
     """Show what would be exported and its cost, check the agreement to it, and request restores of archived originals."""
     session, found = run.session, survey(parts, job.order)
-    terms = terms_of(session.settings, endpoint_url=session.endpoint_url)
+    terms = session.terms
     cost = estimate(terms.card, found, job.order)
     whole, variants = found.whole, sum(found.variants.values())
     about = {"originals": whole.objects, "bytes": whole.size, "variants": variants, "archived": found.archived}
@@ -117,7 +117,7 @@ def _prepare(run: Running, parts: Parts, job: ExportJob, args: Args) -> None:
 
 
 def _restoring(run: Running, parts: Parts, args: Args) -> RestoreJob:
-    terms = terms_of(run.session.settings, endpoint_url=run.session.endpoint_url)
+    terms = run.session.terms
     tier = Tier((args.restore or "bulk").upper())
     order = RestoreOrder(tier=tier, days=args.days, concurrency=parts.requests, terms=terms, budget=args.max_usd)
     return RestoreJob(

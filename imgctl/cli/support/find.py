@@ -12,7 +12,7 @@ import click
 from imgctl.cli.common.base import Session, subcommand
 from imgctl.cli.common.options import RangeOptions, flag, option, optional
 from imgctl.cli.common.render import show_table
-from imgctl.errors import ExitCode, ImgctlError, UsageError
+from imgctl.errors import ExitCode, ImgctlError, UsageError, usable
 from imgctl.model import Image, Status
 from imgctl.ops.common.lookup import Listed, check_indexed, listed, page_mark, record, sought_by
 from imgctl.ops.common.parts import Parts, open_parts
@@ -139,10 +139,10 @@ def _near(parts: Parts, args: Args, file: Path) -> Iterable[UUID]:
 
     recipe = parts.settings.variants.recipe()
     small = replace(recipe, variants=tuple(one for one in recipe.variants if one.variant is Variant.THUMB))
+    with usable(file, "check --near"):
+        data = file.read_bytes()
     try:
-        looks = render(file.read_bytes(), small, looks=True).looks
-    except OSError as error:
-        raise _unread(file, error, "--near") from None
+        looks = render(data, small, looks=True).looks
     except ImgctlError as error:
         raise UsageError(f"{file}: {error.message}", hint=error.hint) from None
     with parts.catalog.read() as connection:
@@ -150,12 +150,5 @@ def _near(parts: Parts, args: Args, file: Path) -> Iterable[UUID]:
 
 
 def _digest(file: Path) -> bytes:
-    try:
-        with file.open("rb") as opened:
-            return hashlib.file_digest(opened, "sha256").digest()
-    except OSError as error:
-        raise _unread(file, error, "--like") from None
-
-
-def _unread(file: Path, error: OSError, option: str) -> UsageError:
-    return UsageError(f"{file}: {(error.strerror or str(error)).lower()}", hint=f"check {option}")
+    with usable(file, "check --like"), file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").digest()

@@ -7,7 +7,7 @@ from enum import StrEnum
 from pathlib import Path
 from uuid import UUID
 
-from imgctl.errors import UsageError
+from imgctl.errors import UsageError, usable
 from imgctl.jsontext import parse_json
 from imgctl.keys import ORIGINAL
 from imgctl.model import Image
@@ -126,10 +126,8 @@ class FindingsFile:
 
     def __iter__(self) -> Iterator[Finding]:
         """Yield the findings, one in memory at a time; UsageError with the line number for an invalid line."""
-        try:
+        with usable(self.file, "check FINDINGS"):
             lines = self.file.open(encoding="utf-8", errors="replace")
-        except OSError as error:
-            raise UsageError(f"{self.file}: {(error.strerror or str(error)).lower()}", hint="check FINDINGS") from None
         with lines:
             for number, line in enumerate(lines, start=1):
                 if line.strip():

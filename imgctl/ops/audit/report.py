@@ -27,7 +27,7 @@ from imgctl.ops.audit.order import AuditOrder, Tally
 from imgctl.ops.common.cells import guarded
 from imgctl.ops.common.parts import Parts
 from imgctl.ops.common.retry import StopSignal
-from imgctl.ops.common.spend import card_in_force
+from imgctl.ops.common.spend import Terms, card_in_force
 from imgctl.ops.support.links import cdn_url
 from imgctl.pricing.costs import Operation, request_cost
 from imgctl.pricing.estimate import Billing, billing, caveat
@@ -260,14 +260,13 @@ def cost_of(tally: Tally, settings: Settings) -> AuditCost:
     return AuditCost(lists=tally.lists, heads=tally.heads, gets=tally.gets, amount=amount, card=name, bill=bill)
 
 
-def look_price(images: int, settings: Settings, *, endpoint_url: str) -> str:
+def look_price(images: int, terms: Terms) -> str:
     """Return the maximum price of `--look` for this many images, as a sentence; empty for a store that charges nothing."""
-    bill = billing(settings.store.url, endpoint_url)
-    if bill is Billing.NONE:
+    if terms.bill is Billing.NONE:
         return ""
-    card, count = card_in_force(settings), images * (1 + len(Variant))
+    card, count = terms.card, images * (1 + len(Variant))
     amount = dollars(request_cost(card, StorageClass.STANDARD, Operation.GET, count).amount)
-    price = f"{caveat(card.name, bill)}{amount} for GET requests ({card.name}, {card.as_of})"
+    price = f"{caveat(card.name, terms.bill)}{amount} for GET requests ({card.name}, {card.as_of})"
     return (
         f"--look {images} reads up to {count_of(count, 'blob')}: {price}, plus a price per GB for originals in "
         "STANDARD_IA or GLACIER_IR, and for transfer out of the region"

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement
 
-from imgctl.errors import UsageError
+from imgctl.errors import usable
 from imgctl.jsontext import parse_json
 from imgctl.keys import FIRST
 from imgctl.model import Image
@@ -75,10 +75,8 @@ def pages(
 
 def read_ids(file: Path, bad: list[BadId]) -> Iterator[tuple[int, UUID]]:
     """Yield line numbers and ids of a file with one a line: an id, a key, a URL, or a JSON object with an `id`."""
-    try:
+    with usable(file, "check --ids-from"):
         lines = file.open(encoding="utf-8", errors="replace")
-    except OSError as error:
-        raise UsageError(f"{file}: {(error.strerror or str(error)).lower()}", hint="check --ids-from") from None
     with lines:
         for number, line in enumerate(lines, start=1):
             text = line.strip()

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TextIO
 from urllib.parse import urlsplit
 
-from imgctl.errors import UsageError
+from imgctl.errors import UsageError, usable
 from imgctl.jsontext import parse_json
 from imgctl.ops.common.parts import Parts
 from imgctl.pricing.lines import Json, as_json
@@ -94,8 +94,5 @@ def _check(file: Path, secret: str) -> None:
 
 
 def _lines(file: Path) -> Iterator[bytes]:
-    try:
-        with file.open("rb") as opened:
-            yield from opened
-    except OSError as error:
-        raise UsageError(f"{file}: {(error.strerror or str(error)).lower()}", hint="check the file's name") from None
+    with usable(file, "check the file's name"), file.open("rb") as opened:
+        yield from opened

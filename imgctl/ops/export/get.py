@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from imgctl.errors import UsageError
+from imgctl.errors import usable
 from imgctl.keys import ORIGINAL
 from imgctl.model import Image
 from imgctl.ops.export.blobs import Wanted, deliver, safe_keys
@@ -40,10 +40,8 @@ def _place(out: Path, image: Image, role: str, key: str) -> tuple[str, bool]:
     # Cameras restart their numbering: a second photo of the same name gets the name in its key.
     for name in filter(None, (safe(image.name or ""), own)):
         path = out / name
-        try:
+        with usable(path, "check --out"):
             there = image.sha256 is not None and path.is_file() and digest_of(path) == image.sha256
-        except OSError as error:
-            raise UsageError(f"{path}: {(error.strerror or str(error)).lower()}", hint="check --out") from None
         if there or not os.path.lexists(path):
             return name, there
     return own, False

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import BinaryIO
 from uuid import UUID
 
-from imgctl.errors import KeyShapeError, UsageError
+from imgctl.errors import KeyShapeError, usable
 from imgctl.keys import is_utf8, parse_key
 from imgctl.ops.common.ranges import CHUNK_BYTES
 from imgctl.ops.ingest.manifest import BadLine, Row, owner_and_date, rows
@@ -47,11 +47,8 @@ class Manifest:
 
     def entries(self) -> Iterator[Entry | FileOutcome]:
         """Yield every line in order; a key may also be a full `s3://bucket/…` url. Raises UsageError."""
-        try:
+        with usable(f"manifest {self.file}", "check the path"):
             file = self.file.open("rb")
-        except OSError as error:
-            why = (error.strerror or str(error)).lower()
-            raise UsageError(f"manifest {self.file}: {why}", hint="check the path") from None
         with file:
             yield from self._entries(file)
 

@@ -13,7 +13,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from http.client import HTTPException
-from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -81,9 +80,7 @@ class Webhook:
             self._thread.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if not self._thread.is_alive():
             return
         self._ends = time.monotonic() + DRAIN_SECONDS

@@ -8,6 +8,7 @@ from dataclasses import replace
 from threading import Lock
 from uuid import UUID
 
+from imgctl.errors import os_reason
 from imgctl.ops.ingest.outcome import Fate, FileOutcome, Reason
 from imgctl.ops.ingest.recognise import Recogniser
 from imgctl.ops.ingest.sidecar import Listing, SidecarFiles, is_photo_details
@@ -106,8 +107,7 @@ class ArchiveFiles:
         except Damaged as error:
             detail = str(error)
         except OSError as error:
-            why = (error.strerror or str(error)).lower()
-            detail = f"{why}; check the archive and TMPDIR, and run the same command again"
+            detail = f"{os_reason(error)}; check the archive and TMPDIR, and run the same command again"
         return FileOutcome.failed(found.path, Reason.UNREADABLE, detail, found.size)
 
     def identity(self, found: SourceFile) -> bytes:

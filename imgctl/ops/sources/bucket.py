@@ -9,7 +9,7 @@ from itertools import islice
 from threading import Lock
 
 from imgctl.dates import EPOCH
-from imgctl.errors import BlobArchived, BlobMissing, StoreError
+from imgctl.errors import BlobArchived, BlobMissing, StoreError, os_reason
 from imgctl.model import is_archived
 from imgctl.ops.common.retry import Failures
 from imgctl.ops.ingest.outcome import FileOutcome, Reason
@@ -85,8 +85,7 @@ class BucketFiles:
             self._record_failure(error)
             return failed(found.path, error, size=found.size)
         except OSError as error:
-            why = (error.strerror or str(error)).lower()
-            detail = f"no space to spool it: {why}; free some in TMPDIR and run the same command again"
+            detail = f"no space to spool it: {os_reason(error)}; free some in TMPDIR and run the same command again"
             return FileOutcome.failed(found.path, Reason.UNREADABLE, detail)
         self._failures.record(None)
         return read

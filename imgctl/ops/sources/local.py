@@ -6,6 +6,7 @@ import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from imgctl.errors import os_reason
 from imgctl.imaging.source import on_disk
 from imgctl.ops.ingest.outcome import FileOutcome, Reason
 from imgctl.ops.ingest.recognise import Recogniser
@@ -59,7 +60,7 @@ class LocalFiles:
 
 def unreadable(path: str, error: OSError) -> FileOutcome:
     """Return the outcome of a file that vanished after the walk, or that cannot be read."""
-    detail = f"{(error.strerror or str(error)).lower()}; check the file and run the same command again"
+    detail = f"{os_reason(error)}; check the file and run the same command again"
     reason = Reason.NOT_FOUND if isinstance(error, FileNotFoundError) else Reason.UNREADABLE
     return FileOutcome.failed(path, reason, detail)
 

@@ -8,7 +8,7 @@ from contextlib import closing
 from dataclasses import replace
 from typing import BinaryIO
 
-from imgctl.errors import UsageError
+from imgctl.errors import UsageError, usable
 from imgctl.ops.ingest.manifest import BadLine
 from imgctl.ops.ingest.outcome import FileOutcome, Reason
 from imgctl.ops.sources.base import Chosen, Source, SourceFile
@@ -63,11 +63,8 @@ def _is_regular(name: str, option: str) -> bool:
     """Whether a list is a regular file, which can be opened twice; UsageError if it doesn't exist."""
     if name == STDIN:
         return False
-    try:
+    with usable(f"{option} {name}", "check the path"):
         mode = os.stat(name).st_mode  # noqa: PTH116  # a str keeps bytes that are no UTF-8
-    except OSError as error:
-        message = (error.strerror or str(error)).lower()
-        raise UsageError(f"{option} {name}: {message}", hint="check the path") from error
     if stat.S_ISDIR(mode):
         raise UsageError(f"{option} {name} is a directory", hint="name a file")
     return stat.S_ISREG(mode)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import BinaryIO
 from uuid import UUID
 
-from imgctl.errors import UsageError
+from imgctl.errors import UsageError, usable
 from imgctl.ops.ingest.manifest import BadLine, Row, moment_of, owner_and_date, rows
 from imgctl.ops.sources.base import Described
 from imgctl.ops.upload.order import STDIN
@@ -31,11 +31,8 @@ def opened(name: str, option: str) -> AbstractContextManager[BinaryIO]:
     """Open the file of this name, or the standard input for `-`; UsageError if it cannot be opened."""
     if name == STDIN:
         return standard_input(option)
-    try:
+    with usable(f"{option} {name}", "check the path"):
         return open(name, "rb")  # noqa: PTH123  # a str keeps bytes that are no UTF-8
-    except OSError as error:
-        message = (error.strerror or str(error)).lower()
-        raise UsageError(f"{option} {name}: {message}", hint="check the path") from error
 
 
 def standard_input(option: str) -> BinaryIO:

@@ -4,7 +4,6 @@ import logging
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from types import TracebackType
 from typing import Self
 from uuid import UUID
 
@@ -67,9 +66,7 @@ class Leases:
         self._thread.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._ended.set()
         # After an error the wait is bounded: the thread may itself wait for the database.
         self._thread.join(None if kind is None else ERROR_WAIT_SECONDS)

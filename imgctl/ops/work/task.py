@@ -36,6 +36,7 @@ from imgctl.errors import (
     StoreError,
     StoreFull,
     WorkerError,
+    os_reason,
     out_of_files,
 )
 from imgctl.imaging.formats import format_by_name, is_film
@@ -148,7 +149,7 @@ def fetch(
         where = tempfile.gettempdir()
         raise NoRoom(
             f"no room for an original of {format_bytes(blob.size)} in {where} on {socket.gethostname()}"
-            f" ({(error.strerror or str(error)).lower()})",
+            f" ({os_reason(error)})",
             hint="free space there, raise its quota or `ulimit -f`, or set TMPDIR to a larger directory",
         ) from None
 
