@@ -25,13 +25,13 @@ from imgctl.ops.export.bag import Bag, record_of
 from imgctl.ops.export.blobs import Wanted, deliver
 from imgctl.ops.export.names import PAYLOAD, paths, variant_path
 from imgctl.ops.export.order import ExportOrder, Fate, Outcome
-from imgctl.ops.export.sinks import DirectorySink, Sink, Written
+from imgctl.ops.export.sinks import BucketSink, DirectorySink, Sink, Written
 from imgctl.ops.export.state import Completion, State
 from imgctl.ops.export.zips import ZipSink
 from imgctl.run.limits import return_large_buffers
 from imgctl.run.threads import thread_pool
 from imgctl.run.window import bounded
-from imgctl.store.blobs.open import local_roots
+from imgctl.store.blobs.open import local_roots, open_store
 from imgctl.store.catalog.queries.aggregates import count_since
 from imgctl.store.catalog.queries.lookups import Scope, clock
 
@@ -234,9 +234,6 @@ def open_sink(settings: Settings, out: str) -> Sink:
         store = settings.store.url.rstrip("/")
         if f"{out.rstrip('/')}/".startswith(f"{store}/") or f"{store}/".startswith(f"{out.rstrip('/')}/"):
             raise UsageError(f"--out {out} is in the store itself, {store}", hint="name another bucket")
-        from imgctl.ops.export.sinks import BucketSink
-        from imgctl.store.blobs.open import open_store
-
         return BucketSink(open_store(replace(settings.store, url=out)), out)
     if _URL.match(out):
         raise UsageError(f"--out {out}: unknown kind of target", hint="a directory, FILE.zip or s3://BUCKET/PREFIX")

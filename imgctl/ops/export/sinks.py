@@ -7,9 +7,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Protocol
 
-from imgctl.errors import BlobExists, StateError, UsageError
+from imgctl.errors import BlobExists, StateError, UsageError, os_reason, usable
 from imgctl.ops.common.ranges import sha256_of
 from imgctl.ops.ingest.spool import SpoolDirectory
 from imgctl.run.scratch import atomic_write, sweep_parts
@@ -39,14 +38,19 @@ class Member:
     at: datetime
 
 
-class Sink(Protocol):
-    """One target; `put` and `holds` may be called from many threads."""
+class Sink:
+    """One target; `put` and `holds` may be called from many threads.
+
+    By default nothing is there and nothing is to be done: a file is durable once it is put, and `bagit.txt`, the last
+    one, marks the bag as complete.
+    """
 
     # Whether a single file can be removed.
-    removes: bool
+    removes = False
 
     def is_complete(self) -> bool:
         """Whether the target has a complete bag."""
+        return False
 
     def begin(self, end: int) -> None:
         """Prepare the target; keeps the first `end` bytes of an unfinished ZIP. UsageError if the target is not writable."""
@@ -55,15 +59,19 @@ class Sink(Protocol):
         self, path: str, pieces: Iterable[bytes], *, content_type: str, at: datetime, over: bool = False
     ) -> Written:
         """Write a file, whole or not at all; UsageError if a different file exists, unless `over` replaces it."""
+        raise NotImplementedError
 
     def holds(self, path: str, *, size: int, sha256: bytes | None = None) -> bool:
         """Whether a file of this size exists; with `sha256`, of this content."""
+        return False
 
     def remove(self, path: str) -> None:
         """Remove a file."""
+        raise NotImplementedError
 
     def others(self, payload: str) -> Iterator[str]:
         """Yield every file below `payload`, in no order."""
+        return iter(())
 
     def finish(self, members: Iterable[Member]) -> None:
         """Complete the target: all files are written, and these are they."""
@@ -75,7 +83,7 @@ class Sink(Protocol):
         """Release the target."""
 
 
-class DirectorySink:
+class DirectorySink(Sink):
     """A directory of this machine."""
 
     removes = True
@@ -139,22 +147,11 @@ class DirectorySink:
                         else:
                             yield Path(one.path).relative_to(self._root).as_posix()
 
-    def finish(self, members: Iterable[Member]) -> None:
-        """Do nothing: `bagit.txt`, the last file, marks the bag as complete."""
-
-    def sync(self) -> None:
-        """Do nothing: each file is on disk before it gets its name."""
-
-    def close(self) -> None:
-        """Do nothing: no resource is held."""
-
 
 def make_directory(out: Path) -> None:
     """Create the target directory; UsageError if that fails."""
-    try:
+    with usable(f"--out {out}", "name a directory"):
         out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"--out {out}: {(error.strerror or str(error)).lower()}", hint="name a directory") from None
 
 
 def digest_of(file: Path) -> bytes:
@@ -165,12 +162,10 @@ def digest_of(file: Path) -> bytes:
 
 def unwritable(file: Path, error: OSError) -> StateError:
     """Return the error for a file that cannot be written; it ends the run, and the next run continues there."""
-    return StateError(
-        f"{file}: {(error.strerror or str(error)).lower()}", hint="check --out, then run the same command again"
-    )
+    return StateError(f"{file}: {os_reason(error)}", hint="check --out, then run the same command again")
 
 
-class BucketSink:
+class BucketSink(Sink):
     """A prefix of a bucket. A blob larger than a piece is spooled to disk until it has been checked."""
 
     removes = True
@@ -219,12 +214,6 @@ class BucketSink:
 
     def others(self, payload: str) -> Iterator[str]:
         return (blob.key for blob in self._store.scan(prefix=payload))
-
-    def finish(self, members: Iterable[Member]) -> None:
-        """Do nothing: `bagit.txt`, the last object, marks the bag as complete."""
-
-    def sync(self) -> None:
-        """Do nothing: an object is durable once it is put."""
 
     def close(self) -> None:
         self._spools.close()

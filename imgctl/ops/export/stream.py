@@ -2,7 +2,7 @@
 
 import shutil
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import replace
 from datetime import datetime
@@ -14,7 +14,7 @@ from imgctl.ops.common.parts import Parts
 from imgctl.ops.common.retry import StopSignal
 from imgctl.ops.export.job import ExportJob
 from imgctl.ops.export.order import ExportOrder
-from imgctl.ops.export.sinks import Member, Written
+from imgctl.ops.export.sinks import Member, Sink, Written
 from imgctl.ops.export.state import State
 from imgctl.ops.export.zips import directory, local_header
 from imgctl.ops.ingest.spool import PIECE_BYTES, SpoolDirectory
@@ -23,21 +23,13 @@ CONCURRENCY = 4
 """Blobs of one stream fetched at once: 8 MiB of each are in memory, the rest is spooled to disk."""
 
 
-class ZipStream:
+class ZipStream(Sink):
     """A ZIP that is read while it is written; a member starts only after its blob was checked, so none is ever removed."""
-
-    removes = False
 
     def __init__(self, out: BinaryIO, spools: SpoolDirectory, *, root: str) -> None:
         self._out, self._spools, self._root = out, spools, root
         self._lock = Lock()
         self._end = 0
-
-    def is_complete(self) -> bool:
-        return False
-
-    def begin(self, end: int) -> None:
-        """Do nothing: a stream begins with its first member."""
 
     def put(
         self, path: str, pieces: Iterable[bytes], *, content_type: str, at: datetime, over: bool = False
@@ -62,15 +54,6 @@ class ZipStream:
                     raise _disconnected() from None
                 return Written(sha256=spool.sha256, size=spool.size, crc=crc, start=start, stop=self._end)
 
-    def holds(self, path: str, *, size: int, sha256: bytes | None = None) -> bool:
-        return False
-
-    def remove(self, path: str) -> None:
-        raise NotImplementedError
-
-    def others(self, payload: str) -> Iterator[str]:
-        return iter(())
-
     def finish(self, members: Iterable[Member]) -> None:
         try:
             for piece in directory(self._root, members, start=self._end):
@@ -78,12 +61,6 @@ class ZipStream:
             self._out.flush()
         except OSError:
             raise _disconnected() from None
-
-    def sync(self) -> None:
-        """Do nothing: the reader stores the bytes."""
-
-    def close(self) -> None:
-        """Do nothing: the code that opened the stream closes it."""
 
 
 def stream(parts: Parts, order: ExportOrder, out: BinaryIO, spools: SpoolDirectory, *, stop: StopSignal) -> ExportJob:

@@ -19,7 +19,7 @@ from threading import Lock
 from typing import BinaryIO
 
 from imgctl.errors import UsageError
-from imgctl.ops.export.sinks import Member, Written, make_directory, unwritable
+from imgctl.ops.export.sinks import Member, Sink, Written, make_directory, unwritable
 from imgctl.store.blobs.syncs import sync_directory
 
 PART = ".part"
@@ -37,10 +37,8 @@ _MADE_BY_UNIX = 3 << 8 | _VERSION
 _MODE = 0o100644 << 16
 
 
-class ZipSink:
+class ZipSink(Sink):
     """A ZIP file, named `FILE.zip.part` until it is whole; the bag is a directory in it with the file's name."""
-
-    removes = False
 
     def __init__(self, file: Path) -> None:
         self._file = file
@@ -91,12 +89,6 @@ class ZipSink:
     def holds(self, path: str, *, size: int, sha256: bytes | None = None) -> bool:
         # A written member is identified by its position alone.
         return sha256 is None
-
-    def remove(self, path: str) -> None:
-        raise NotImplementedError
-
-    def others(self, payload: str) -> Iterator[str]:
-        return iter(())
 
     def finish(self, members: Iterable[Member]) -> None:
         out, start = self._opened, self._end
