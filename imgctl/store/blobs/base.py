@@ -9,7 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from imgctl.errors import KeyShapeError, StoreError
+from imgctl.errors import KeyShapeError, StoreError, StoreUnsupported
 from imgctl.model import INTELLIGENT_TIERING, S3_CLASSES, UNKNOWN, StorageClass, is_archived
 from imgctl.store.blobs.pages import Page, Restored
 from imgctl.store.blobs.traits import Kept, Traits
@@ -103,12 +103,15 @@ class SignedPut(NamedTuple):
 class BlobStore(Protocol):
     """A store of blobs. Every method raises the matching StoreError and is thread-safe.
 
+    The methods with a body here are those of a store without that feature: of versions, locks, or parts of uploads.
+
     Clients open on first use, in the process that uses them; a key that not every store can hold is a KeyShapeError.
     """
 
     @property
     def pushbacks(self) -> int:
         """The number of transient failures so far, retried or not: 5xx, 429, resets and timeouts."""
+        return 0
 
     @property
     def put_if_absent(self) -> Kept | None:
@@ -180,26 +183,30 @@ class BlobStore(Protocol):
 
     def keeps_versions(self) -> bool:
         """Whether an overwritten blob is kept, and billed, as an old version."""
+        return False
 
     def move_keeps_source(self) -> bool:
         """Whether a `move` leaves the source as an old version, which is billed: not where classes are set in place."""
+        return False
 
     def copied_version(self, blob: Blob) -> str | None:
         """Return the old version that a `move` copied into this current one: the one before it, with the same content.
 
         None if there is none, or if moves make no versions here.
         """
+        return None
 
     def delete_version(self, key: str, version_id: str) -> None:
         """Delete one old version of a blob permanently; StoreError for the current one."""
 
-    def remnants(self, stems: Sequence[str]) -> Iterator["Remnant"]:
+    def remnants(self, stems: Sequence[str]) -> Iterator[Remnant]:
         """All that the store keeps under keys that begin with one of `stems`: blobs of every class, versions, delete markers."""
 
-    def uploads(self) -> Iterator["Remnant"]:
-        """The multipart uploads that were neither completed nor aborted."""
+    def uploads(self) -> Iterator[Remnant]:
+        """The multipart uploads that were neither completed nor aborted, where the store lists them."""
+        return iter(())
 
-    def purge(self, remnants: Iterable["Remnant"]) -> Iterator[tuple["Remnant", StoreError]]:
+    def purge(self, remnants: Iterable[Remnant]) -> Iterator[tuple[Remnant, StoreError]]:
         """Delete these permanently and durably, in batches; yields the remnants that were not deleted, with the reason.
 
         Missing remnants are ignored; deleted ones that the store still retains have `until` set. A StoreError that is
@@ -211,12 +218,15 @@ class BlobStore(Protocol):
 
         NOT_APPLICABLE if imgctl makes no such puts; BlobCorrupt if the parts are not joined correctly.
         """
+        return Kept.NOT_APPLICABLE
 
     def object_lock(self) -> str | None:
         """The default retention of new versions, empty if there is none; None without Object Lock."""
+        return None
 
-    def set_legal_hold(self, remnant: "Remnant", *, on: bool) -> None:
+    def set_legal_hold(self, remnant: Remnant, *, on: bool) -> None:
         """Set or lift the legal hold of one version; StoreUnsupported without Object Lock."""
+        raise StoreUnsupported("imgctl sets no legal holds in a store of this kind", hint="leave --object-lock out")
 
     def sign(self, key: str, *, seconds: int) -> str:
         """Return a URL that can be used to read the blob for `seconds` (for a file: its file:// URL)."""
@@ -226,6 +236,7 @@ class BlobStore(Protocol):
 
         None if URLs cannot do this, or if the server would allow an overwrite. Verify the stored bytes before use.
         """
+        return None
 
     def reach(self) -> None:
         """Make one small listing; raises BucketMissing, StoreDenied or StoreUnavailable, which a HEAD cannot distinguish."""

@@ -6,29 +6,25 @@ from datetime import UTC, datetime, timedelta
 from io import FileIO
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from imgctl.errors import BlobCorrupt, BlobExists, BlobMissing, StoreDenied, StoreError, StoreUnsupported
+from imgctl.errors import BlobCorrupt, BlobExists, BlobMissing, StoreDenied, StoreError
 from imgctl.keys import PROBES
 from imgctl.model import S3_CLASSES, StorageClass, is_archived
 from imgctl.regular import regular
 from imgctl.store.blobs.archive import Archive, move
-from imgctl.store.blobs.base import Blob, Restore, Tier, beside, checked, is_path, known_class
+from imgctl.store.blobs.base import Blob, BlobStore, Remnant, Restore, Tier, beside, checked, is_path, known_class
 from imgctl.store.blobs.files import DurableDirectory, checked_chunks, translated, unchanged, writing
 from imgctl.store.blobs.pages import PAGE_KEYS, Page
 from imgctl.store.blobs.syncs import sync_directory
 from imgctl.store.blobs.traits import Kept, Traits
 from imgctl.store.blobs.walk import Range
 
-if TYPE_CHECKING:
-    from imgctl.store.blobs.base import Remnant
-
 _CHUNK = 4 * 2**20
 _DAY = timedelta(days=1)
 
 
-class LocalStore:
+class LocalStore(BlobStore):
     """Blobs as files below a directory, which is made on first use; content types are not stored.
 
     Blobs of other storage classes are below `archive`, by default the directory beside it named `<root>.archive`.
@@ -38,11 +34,6 @@ class LocalStore:
         self._root = root
         self._files = DurableDirectory(root)
         self._archive = Archive(root, archive or beside(root))
-
-    @property
-    def pushbacks(self) -> int:
-        """Always 0: a disk blocks its callers instead."""
-        return 0
 
     @property
     def put_if_absent(self) -> Kept:
@@ -149,35 +140,18 @@ class LocalStore:
             self._archive.note_restore(key, midnight_after(datetime.now(UTC) + (days or 1) * _DAY))
             return Restore.STARTED if blob.restored_until is None else Restore.EXTENDED
 
-    def keeps_versions(self) -> bool:
-        """Never: a directory has one version of a file."""
-        return False
-
-    def move_keeps_source(self) -> bool:
-        """Never: the file itself moves."""
-        return False
-
-    def copied_version(self, blob: Blob) -> None:
-        """None: a directory has one version of a file."""
-
     def delete_version(self, key: str, version_id: str) -> None:
         """Always a StoreError: there are none."""
         raise StoreError(f"{key} has no versions: a directory keeps none", hint="leave --delete-noncurrent out")
 
-    def remnants(self, stems: Sequence[str]) -> Iterator["Remnant"]:
+    def remnants(self, stems: Sequence[str]) -> Iterator[Remnant]:
         """Files of both roots, and restore sidecars."""
-        from imgctl.store.blobs.base import Remnant
-
         with translated("", self._root):
             for key, storage_class, found in self._archive.everywhere(stems):
                 at = datetime.fromtimestamp(found.st_mtime, UTC)
                 yield Remnant(key=key, size=found.st_size, modified_at=at, storage_class=storage_class)
 
-    def uploads(self) -> Iterator["Remnant"]:
-        """None: a file appears whole."""
-        return iter(())
-
-    def purge(self, remnants: Iterable["Remnant"]) -> Iterator[tuple["Remnant", StoreError]]:
+    def purge(self, remnants: Iterable[Remnant]) -> Iterator[tuple[Remnant, StoreError]]:
         """Delete files in all classes, then fsync their directories."""
         parents: set[Path] = set()
         for one in remnants:
@@ -190,17 +164,6 @@ class LocalStore:
         for parent in parents:
             with suppress(BlobMissing), translated("", parent):
                 sync_directory(parent)
-
-    def multipart(self, key: str) -> Kept:
-        """Not applicable: a file is written under a temporary name, and appears whole."""
-        return Kept.NOT_APPLICABLE
-
-    def object_lock(self) -> None:
-        """None: a directory has no Object Lock."""
-
-    def set_legal_hold(self, remnant: "Remnant", *, on: bool) -> None:
-        """Always StoreUnsupported: a directory has no Object Lock."""
-        raise StoreUnsupported("a directory has no legal holds", hint="leave --object-lock out")
 
     def sign(self, key: str, *, seconds: int) -> str:
         """The file's URL in its current class; file permissions decide about access."""
@@ -215,9 +178,6 @@ class LocalStore:
         with translated(key, path):
             path.stat()
         return path
-
-    def sign_create(self, key: str, *, seconds: int, size: int, content_type: str, sha256: bytes) -> None:
-        """None: a file's URL accepts no PUT."""
 
     def reach(self) -> None:
         """Do nothing: the directory is made on first use."""

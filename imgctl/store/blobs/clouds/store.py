@@ -11,10 +11,11 @@ from threading import RLock
 from typing import TYPE_CHECKING, TypeVar
 
 from imgctl.config.places import StoreSettings
-from imgctl.errors import BlobCorrupt, BlobExists, BlobMissing, StoreError, StoreUnsupported
+from imgctl.errors import BlobCorrupt, BlobExists, BlobMissing, StoreError
 from imgctl.store.blobs.base import (
     IMMUTABLE,
     Blob,
+    BlobStore,
     Remnant,
     Restore,
     SignedPut,
@@ -45,7 +46,7 @@ log = logging.getLogger(__name__)
 _ONE_PUT_BYTES = 64 * 2**20
 
 
-class CloudStore:
+class CloudStore(BlobStore):
     """Blobs as objects of one bucket, all under one prefix (empty, or ending with a slash); see BlobStore.
 
     obstore makes the reads; it cannot send checksums, so `provider` makes all other requests.
@@ -199,25 +200,11 @@ class CloudStore:
             for one in everything(self._provider, self._calls, self.prefix + stem):
                 yield replace(one, key=one.key[len(self.prefix) :])
 
-    def uploads(self) -> Iterator[Remnant]:
-        """None: neither cloud lists them; both drop them after a week."""
-        return iter(())
-
     def purge(self, remnants: Iterable[Remnant]) -> Iterator[tuple[Remnant, StoreError]]:
         left = (replace(one, key=self.prefix + one.key) for one in remnants)
         while some := list(islice(left, self._provider.batch)):
             for one, error in purge(self._provider, self._calls, some):
                 yield replace(one, key=one.key[len(self.prefix) :]), error
-
-    def multipart(self, key: str) -> Kept:
-        """Not applicable: these clouds have other requests for large files."""
-        return Kept.NOT_APPLICABLE
-
-    def object_lock(self) -> None:
-        """None: imgctl cannot set holds in these clouds."""
-
-    def set_legal_hold(self, remnant: Remnant, *, on: bool) -> None:
-        raise StoreUnsupported("imgctl cannot set holds on objects of this cloud", hint="leave --object-lock out")
 
     def sign(self, key: str, *, seconds: int) -> str:
         return self._objects.sign(key, seconds=seconds)

@@ -13,6 +13,7 @@ from imgctl.errors import BlobArchived, BlobExists, BlobMissing, StoreError
 from imgctl.store.blobs.base import (
     IMMUTABLE,
     Blob,
+    BlobStore,
     Remnant,
     Restore,
     SignedPut,
@@ -42,7 +43,7 @@ _DELETE_BATCH = 1000
 _RESTORED_ALREADY = 200
 
 
-class S3Store:
+class S3Store(BlobStore):
     """Blobs as objects of one bucket, all under one prefix (empty, or ending with a slash); see BlobStore.
 
     obstore transfers bytes: 0.07 ms of CPU a put of 50 KB, a quarter of boto3's. boto3 makes listings and requests that only
