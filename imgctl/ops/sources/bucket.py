@@ -1,8 +1,10 @@
-"""A bucket as a source: listed page by page, each object read by one request."""
+"""A bucket as a source: listed page by page, each object read by one request, sidecars found among the keys listed last."""
 
+import re
 from collections import OrderedDict, deque
 from collections.abc import Iterator
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import islice
@@ -17,7 +19,6 @@ from imgctl.ops.ingest.recognise import SIDECAR_NAMES, Recogniser
 from imgctl.ops.ingest.sidecar import Listing, SidecarFiles
 from imgctl.ops.ingest.spool import SpoolDirectory
 from imgctl.ops.sources.base import STREAM_ABOVE, Read, Rules, SourceFile, Stat, of_bytes, of_pieces, own_store
-from imgctl.ops.sources.beside import BesideKeys, BesideOne, NameWindow
 from imgctl.ops.sources.members import stamp_of
 from imgctl.ops.sources.walk import Branches
 from imgctl.store.blobs.elsewhere import Elsewhere, Got
@@ -28,6 +29,10 @@ AHEAD = 3
 # The most sidecars whose bytes are kept; the largest that is kept, and that is read, in bytes.
 _MOST_KEPT, _LONGEST_KEPT, _LONGEST_READ = 512, 64 * 2**10, 2**20
 _FAILURES = 32
+# The most sidecar names that are kept: of keys before and after the objects being read.
+_MOST_NAMES, _MOST_LISTINGS = 20_000, 512
+# Takeout truncates the names of its files, but not before this many characters.
+_SHARED = 40
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -217,3 +222,72 @@ def failed(path: str, error: StoreError, *, size: int | None = None) -> FileOutc
 def _archived(path: str, storage_class: str, size: int | None) -> FileOutcome:
     detail = f"is in {storage_class}; restore it there, then run the same command again"
     return FileOutcome.failed(path, Reason.ARCHIVED, detail, size)
+
+
+class NameWindow:
+    """The names of sidecars among the keys listed last, by directory; thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._listings: dict[str, Listing] = {}
+        self._order: deque[tuple[str, str]] = deque()
+
+    def add(self, keys: tuple[str, ...]) -> None:
+        """Add the keys of a page."""
+        kept = Listing()
+        for key in keys:
+            if kept.of(key) is None:
+                continue
+            directory, slash, name = key.rpartition("/")
+            with self._lock:
+                self._listings.setdefault(directory + slash, Listing()).add(name)
+                self._order.append((directory + slash, name))
+                if len(self._order) > _MOST_NAMES:
+                    self._forget(*self._order.popleft())
+
+    def listed(self, directory: str) -> Listing:
+        """Return the sidecars of a directory that are still in the window."""
+        with self._lock:
+            return self._listings.get(directory) or Listing()
+
+    def _forget(self, directory: str, name: str) -> None:
+        listing = self._listings[directory]
+        names = listing.of(name)
+        if names is not None:
+            names.discard(name)
+        if not len(listing):
+            del self._listings[directory]
+
+
+class BesideKeys:
+    """The sidecars of objects in a listing; see ingest.sidecar."""
+
+    def __init__(self, files: "BucketFiles") -> None:
+        self._files = files
+
+    def listed(self, directory: str, photo: str) -> Listing:
+        return self._files.names.listed(directory)
+
+    def content(self, path: str, longest: int) -> bytes | None:
+        found = self._files.small(path)
+        return None if found is None else found.data if len(found.data) <= longest else b""
+
+
+class BesideOne(BesideKeys):
+    """The sidecars of objects from a list: one request lists the keys with the same beginning as the photo's."""
+
+    def __init__(self, files: "BucketFiles") -> None:
+        super().__init__(files)
+        self._listings: OrderedDict[str, Listing] = OrderedDict()
+
+    def listed(self, directory: str, photo: str) -> Listing:
+        # All names of a photo share a stem; numbers and suffixes of edited copies follow it.
+        stem = photo.rpartition(".")[0] or photo
+        prefix = directory + re.sub(r"\(\d+\)$|-[^-]*$", "", re.sub(r"\(\d+\)$", "", stem) or stem)[:_SHARED]
+        if (known := self._listings.get(prefix)) is not None:
+            return known
+        listing = self._listings[prefix] = self._files.starting(prefix)
+        while len(self._listings) > _MOST_LISTINGS:
+            with suppress(KeyError):
+                self._listings.popitem(last=False)
+        return listing

@@ -7,13 +7,13 @@ import io
 import re
 import sqlite3
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import Protocol
 from urllib.parse import unquote_plus
 
 from imgctl.config.places import StoreSettings
@@ -45,21 +45,17 @@ class Manifest:
     """Each file's key and the MD5 of its bytes in hex, empty if the manifest has none."""
 
 
-class Reports(Protocol):
-    """Access to the files of a report."""
-
-    def read(self, name: str) -> bytes:
-        """Read one file completely, by its name in the manifest."""
-
-
 class Inventory:
-    """A report's blobs below a store's prefix, in a file below `directory`; `classes`: whether it has storage classes."""
+    """A report's blobs below a store's prefix, in a file below `directory`; `classes`: whether it has storage classes.
 
-    def __init__(self, reports: Reports, manifest: Manifest, *, prefix: str, directory: Path) -> None:
+    `read` reads one file of the report completely, by its name in the manifest.
+    """
+
+    def __init__(self, read: Callable[[str], bytes], manifest: Manifest, *, prefix: str, directory: Path) -> None:
         self._file = directory / "blobs.db"
         self.taken_at = manifest.taken_at
         self.classes = "StorageClass" in manifest.columns
-        self._fill(reports, manifest, prefix)
+        self._fill(read, manifest, prefix)
 
     def pages(self, after: str, until: str) -> Iterator[Page]:
         """The blobs with `after` < key <= `until` in byte order of their keys."""
@@ -70,7 +66,7 @@ class Inventory:
                 moments = tuple([datetime.fromtimestamp(one, UTC) for one in times])
                 yield Page(keys, sizes, moments, classes if self.classes else None)
 
-    def _fill(self, reports: Reports, manifest: Manifest, prefix: str) -> None:
+    def _fill(self, read: Callable[[str], bytes], manifest: Manifest, prefix: str) -> None:
         connection = sqlite3.connect(self._file, isolation_level=None)
         with closing(connection):
             connection.execute("PRAGMA journal_mode = OFF")
@@ -78,7 +74,7 @@ class Inventory:
             connection.execute(_TABLE)
             connection.execute("BEGIN")
             for name, md5 in manifest.files:
-                body = reports.read(name)
+                body = read(name)
                 if md5 and hashlib.md5(body, usedforsecurity=False).hexdigest() != md5:
                     raise StoreError(f"the inventory's file {name} is damaged", hint="fetch it again")
                 rows = _rows_of(body, kind=manifest.format, columns=manifest.columns, name=name)
@@ -91,15 +87,15 @@ def open_inventory(where: str, settings: StoreSettings, *, directory: Path) -> I
 
     UsageError if it is not a manifest, or is for another bucket.
     """
-    reports, name = _reports(where, settings)
-    manifest = read_manifest(reports.read(name), where)
+    read, name = _report(where, settings)
+    manifest = read_manifest(read(name), where)
     scheme, _, rest = settings.url.partition("://")
     if scheme != "s3":
         raise UsageError("the store is a directory, and an inventory lists a bucket", hint="leave --inventory out")
     bucket, prefix = bucket_and_prefix(rest)
     if manifest.bucket != bucket:
         raise UsageError(f"{where} is an inventory of bucket {manifest.bucket}, not of {bucket}", hint="check --store")
-    return Inventory(reports, manifest, prefix=prefix, directory=directory)
+    return Inventory(read, manifest, prefix=prefix, directory=directory)
 
 
 def read_manifest(body: bytes, where: str) -> Manifest:
@@ -143,41 +139,27 @@ def _insert(connection: sqlite3.Connection, blobs: Iterator[tuple[str, int, floa
         raise UsageError(f"the inventory's file {name} cannot be read: {repr(error)[:200]}", hint=hint) from None
 
 
-class _Local:
-    """A report copied to this machine: its files are beside the manifest, or below one of its parents by their keys."""
-
-    def __init__(self, manifest: Path) -> None:
-        self._manifest = manifest
-
-    def read(self, name: str) -> bytes:
-        for place in (self._manifest.parent, *self._manifest.absolute().parents):
-            for path in (place / name, place / Path(name).name, place / "data" / Path(name).name):
-                if path.is_file():
-                    return path.read_bytes()
-        raise UsageError(f"{name} was not found near {self._manifest}", hint="copy the report's data files beside it")
-
-
-class _InBucket:
-    """A report in the bucket where S3 wrote it."""
-
-    def __init__(self, settings: StoreSettings, bucket: str) -> None:
-        from imgctl.store.blobs.s3.store import S3Store
-
-        self._store = S3Store(settings, bucket=bucket)
-
-    def read(self, name: str) -> bytes:
-        return self._store.get(name)
-
-
-def _reports(where: str, settings: StoreSettings) -> tuple[Reports, str]:
+def _report(where: str, settings: StoreSettings) -> tuple[Callable[[str], bytes], str]:
+    """Return the reader of a report, in the bucket where S3 wrote it or on this machine, and the manifest's name."""
     scheme, separator, rest = where.partition("://")
     if separator and scheme == "s3":
+        from imgctl.store.blobs.s3.store import S3Store
+
         bucket, _, name = rest.partition("/")
-        return _InBucket(settings, bucket), name
+        return S3Store(settings, bucket=bucket).get, name
     path = Path(where).expanduser()
     if not path.is_file():
         raise UsageError(f"{where}: no such file", hint=_HINT)
-    return _Local(path), str(path.name)
+    return partial(_read_near, path), path.name
+
+
+def _read_near(manifest: Path, name: str) -> bytes:
+    """Read a file of a report copied to this machine: beside the manifest, or below one of its parents by its key."""
+    for place in (manifest.parent, *manifest.absolute().parents):
+        for path in (place / name, place / Path(name).name, place / "data" / Path(name).name):
+            if path.is_file():
+                return path.read_bytes()
+    raise UsageError(f"{name} was not found near {manifest}", hint="copy the report's data files beside it")
 
 
 def _columns_of(kind: str, schema: str) -> tuple[str, ...]:

@@ -1,7 +1,9 @@
 """Read-only access to buckets of S3, Google Cloud Storage and Azure: listed page by page, one request for each object."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
@@ -28,17 +30,14 @@ SCHEMES = ("s3", "gs", "az")
 _PROVIDERS = {"gs": "Google Cloud Storage", "az": "Azure"}
 
 
-class Got(Protocol):
-    """An object while it is being read: its size in bytes, its ETag without quotes, and its bytes, readable once."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Got:
+    """An object while it is being read: its size, its ETag without quotes, and its bytes, readable once: whole or in pieces."""
 
     size: int
     etag: str
-
-    def whole(self) -> bytes:
-        """All bytes."""
-
-    def pieces(self) -> Iterator[bytes]:
-        """The bytes, a mebibyte at a time."""
+    whole: Callable[[], bytes]
+    pieces: Callable[[], Iterator[bytes]]
 
 
 class Elsewhere(Protocol):
@@ -97,13 +96,11 @@ class S3Elsewhere:
         if is_portable(bucket.prefix + key):
             return bucket.call(
                 key,
-                lambda: take(
-                    _ByObstore(obstore.get(bucket.bytes, bucket.prefix + key), lambda etag, _: bare(etag or ""))
-                ),
+                lambda: take(_got(obstore.get(bucket.bytes, bucket.prefix + key), lambda etag, _: bare(etag or ""))),
             )
         # Names that obstore would alter: empty parts, dots, control characters.
         return bucket.call(
-            key, lambda: take(_ByBoto3(bucket.client.get_object(Bucket=bucket.name, Key=bucket.prefix + key)))
+            key, lambda: take(_got_by_boto3(bucket.client.get_object(Bucket=bucket.name, Key=bucket.prefix + key)))
         )
 
 
@@ -114,7 +111,6 @@ class CloudElsewhere:
         self.bucket, self.prefix = bucket, prefix
         self._settings = settings
         self._scheme = scheme
-        self._opened: ObjectStore | None = None
 
     @property
     def endpoint(self) -> str:
@@ -146,15 +142,10 @@ class CloudElsewhere:
         return Blob(key=key, size=found["size"], modified_at=found["last_modified"], etag=etag)
 
     def read(self, key: str, take: Callable[[Got], R]) -> R:
-        return self._call(key, lambda: take(_ByObstore(obstore.get(self._store, self.prefix + key), _stamp)))
+        return self._call(key, lambda: take(_got(obstore.get(self._store, self.prefix + key), _stamp)))
 
-    @property
+    @cached_property
     def _store(self) -> "ObjectStore":
-        if self._opened is None:
-            self._opened = self._open()
-        return self._opened
-
-    def _open(self) -> "ObjectStore":
         from obstore.store import AzureStore, GCSStore
 
         settings = self._settings
@@ -185,32 +176,23 @@ class CloudElsewhere:
             raise failure.error from None
 
 
-class _ByObstore:
-    def __init__(self, response: "GetResult", etag_of: Callable[[str | None, str | None], str]) -> None:
-        self._response = response
-        self.size = response.meta["size"]
-        self.etag = etag_of(response.meta["e_tag"], response.meta["version"])
-
-    def whole(self) -> bytes:
-        return self._response.bytes().to_bytes()
-
-    def pieces(self) -> Iterator[bytes]:
-        return map(bytes, self._response.stream(min_chunk_size=PIECE))
+def _got(response: "GetResult", etag_of: Callable[[str | None, str | None], str]) -> Got:
+    return Got(
+        size=response.meta["size"],
+        etag=etag_of(response.meta["e_tag"], response.meta["version"]),
+        whole=lambda: response.bytes().to_bytes(),
+        pieces=lambda: map(bytes, response.stream(min_chunk_size=PIECE)),
+    )
 
 
-class _ByBoto3:
-    def __init__(self, response: "GetObjectOutputTypeDef") -> None:
-        self._body = response["Body"]
-        self.size = response["ContentLength"]
-        self.etag = bare(response.get("ETag", ""))
-
-    def whole(self) -> bytes:
-        body: bytes = self._body.read()
-        return body
-
-    def pieces(self) -> Iterator[bytes]:
-        pieces: Iterator[bytes] = self._body.iter_chunks(PIECE)
-        return pieces
+def _got_by_boto3(response: "GetObjectOutputTypeDef") -> Got:
+    body = response["Body"]
+    return Got(
+        size=response["ContentLength"],
+        etag=bare(response.get("ETag", "")),
+        whole=body.read,
+        pieces=lambda: body.iter_chunks(PIECE),
+    )
 
 
 def _stamp(etag: str | None, version: str | None) -> str:

@@ -1,8 +1,7 @@
-"""Operations that obstore performs the same way for all providers: read, head, sign, and list to check a bucket."""
+"""What the stores in buckets have in common: reads, heads, signed URLs and the listing of a check, by obstore."""
 
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -12,7 +11,7 @@ from obstore.exceptions import InvalidPathError
 
 from imgctl.errors import BlobCorrupt, BlobExists, BlobMissing, StoreError
 from imgctl.keys import PROBES
-from imgctl.store.blobs.base import Blob, BlobStore, checked
+from imgctl.store.blobs.base import Blob, BlobStore, checked, is_portable
 from imgctl.store.blobs.calls import Calls
 from imgctl.store.blobs.files import replaced
 
@@ -23,58 +22,68 @@ if TYPE_CHECKING:
     Client = AzureStore | GCSStore | S3Store
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Objects:
-    """The objects of one bucket below a prefix; keys count from the prefix.
+class ObjectStore(BlobStore):
+    """The objects of one bucket below a prefix (empty, or ending with a slash); keys count from the prefix.
 
     `client` opens on first use. `etag_of` returns the value that changes with an object; `pinned` returns the options of a
     read that fails if that value changed.
     """
 
-    prefix: str
-    calls: Calls
-    client: "Callable[[], Client]"
-    etag_of: "Callable[[ObjectMeta], str]"
-    pinned: "Callable[[str], GetOptions]"
+    def __init__(
+        self,
+        *,
+        prefix: str,
+        calls: Calls,
+        client: "Callable[[], Client]",
+        etag_of: "Callable[[ObjectMeta], str]",
+        pinned: "Callable[[str], GetOptions]",
+    ) -> None:
+        self.prefix, self._calls = prefix, calls
+        self._open, self._etag_of, self._pinned = client, etag_of, pinned
+
+    @property
+    def pushbacks(self) -> int:
+        return self._calls.pushbacks
 
     def get(self, key: str) -> bytes:
-        """The whole object."""
         return self._get(key, {})
 
     def read(self, key: str, *, start: int, length: int, etag: str) -> bytes:
-        """See BlobStore."""
         try:
-            return self._get(key, {"range": (start, start + length), **self.pinned(etag)})
+            return self._get(key, {"range": (start, start + length), **self._pinned(etag)})
         except BlobExists:
             # Raised for any failed precondition.
             raise replaced(key) from None
 
     def head(self, key: str) -> Blob | None:
         """The object, or None if it or the bucket is missing (HEAD cannot distinguish them); its class is UNKNOWN."""
+        # The bucket may contain names that obstore would alter, put there by other programs.
+        if not is_portable(key):
+            return self.details(key)
         try:
-            found = self.calls.call(key, lambda: obstore.head(self.client(), self.prefix + key))
+            found = self._calls.call(key, lambda: obstore.head(self._open(), self.prefix + key))
         except BlobMissing:
             return None
-        return Blob(key=key, size=found["size"], modified_at=found["last_modified"], etag=self.etag_of(found))
+        return Blob(key=key, size=found["size"], modified_at=found["last_modified"], etag=self._etag_of(found))
 
     def sign(self, key: str, *, seconds: int) -> str:
         """A URL that lets its bearer read the object for `seconds` (at most seven days on AWS and Google)."""
         name, lasts = self.prefix + checked(key), timedelta(seconds=seconds)
-        return self.calls.call(key, lambda: obstore.sign(self.client(), "GET", name, lasts))
+        return self._calls.call(key, lambda: obstore.sign(self._open(), "GET", name, lasts))
 
     def reach(self) -> None:
-        """Make one small listing."""
+        """See BlobStore; obstore loads faster than boto3, and the first put waits for this."""
 
         def first_page() -> None:
             # For a name that obstore cannot represent: the listing itself succeeded.
             with suppress(InvalidPathError):
-                next(iter(obstore.list(self.client(), self.prefix.rstrip("/") or None)), None)
+                next(iter(obstore.list(self._open(), self.prefix.rstrip("/") or None)), None)
 
-        self.calls.call("", first_page)
+        self._calls.call("", first_page)
 
     def _get(self, key: str, options: "GetOptions") -> bytes:
         name = self.prefix + checked(key)
-        return self.calls.call(key, lambda: obstore.get(self.client(), name, options=options).bytes().to_bytes())
+        return self._calls.call(key, lambda: obstore.get(self._open(), name, options=options).bytes().to_bytes())
 
 
 def check(store: BlobStore, bucket: str) -> None:

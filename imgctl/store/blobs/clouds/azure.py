@@ -20,11 +20,11 @@ from imgctl.store.blobs.clouds.azure_responses import TIER_OF, blob_of, page_of,
 from imgctl.store.blobs.clouds.batch import Part, batch_body, batch_errors
 from imgctl.store.blobs.clouds.http import Http, quoted
 from imgctl.store.blobs.clouds.kept import NOT_FOUND
-from imgctl.store.blobs.clouds.provider import Copied, Listed, Put, Soft, bytes_options
+from imgctl.store.blobs.clouds.provider import Put, Soft, bytes_options
 from imgctl.store.blobs.clouds.signed import AllowedPut, azure_put
 from imgctl.store.blobs.errors import ErrorResponse
 from imgctl.store.blobs.files import checked_chunks, replaced
-from imgctl.store.blobs.pages import PAGE_KEYS, bare
+from imgctl.store.blobs.pages import PAGE_KEYS, Page, bare
 from imgctl.units import count_of
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ class Azure:
     def details(self, name: str) -> Blob:
         return blob_of(name, self._request("HEAD", name))
 
-    def page(self, prefix: str, after: str, token: str) -> Listed:
+    def page(self, prefix: str, after: str, token: str) -> tuple[Page, str]:
         query = {"restype": "container", "comp": "list", "prefix": prefix, "maxresults": str(PAGE_KEYS)}
         # `startFrom` includes the key itself; servers without it list from the beginning.
         query |= {"marker": token} if token else {"startFrom": after} if after else {}
@@ -129,7 +129,7 @@ class Azure:
         rows = sorted(
             row for blob in root.iterfind("Blobs/Blob") if (row := row_of(blob)) is not None and row[0] > after
         )
-        return Listed(page_of(rows), root.findtext("NextMarker") or "")
+        return page_of(rows), root.findtext("NextMarker") or ""
 
     def delete(self, names: list[str]) -> list[tuple[str, ErrorResponse]]:
         return self._delete(names, [(name, {}) for name in names], {})
@@ -165,22 +165,22 @@ class Azure:
         days = timedelta(days=int(policy.findtext("Days") or "0"))
         return Soft(retention=days, permanent=policy.findtext("AllowPermanentDelete") == "true")
 
-    def copy(self, source: str, name: str, copied: Copied) -> None:
+    def copy(self, source: str, name: str, *, etag: str, content_type: str) -> None:
         """Copy Blob, which may return before the copy ends; the content type is set afterwards."""
         found = self._request("HEAD", source)
         place = self._url(source)
         if self._auth.sas:
             place = f"{place}?{self._auth.sas.lstrip('?')}"
-        headers = {"x-ms-copy-source": place, "x-ms-source-if-match": f'"{copied.etag}"', "x-ms-access-tier": "Hot"}
+        headers = {"x-ms-copy-source": place, "x-ms-source-if-match": f'"{etag}"', "x-ms-access-tier": "Hot"}
         response = self._request("PUT", name, headers={**headers, **_IF_ABSENT})
         while response.headers.get("x-ms-copy-status") == "pending":
             time.sleep(_POLL_SECONDS)
             response = self._request("HEAD", name)
         if (status := response.headers.get("x-ms-copy-status", "success")) != "success":
             raise StoreError(f"{source} was not copied: {status}", hint="run the same command again")
-        if found.headers.get("Content-Type") != copied.content_type:
+        if found.headers.get("Content-Type") != content_type:
             kept = {ours: found.headers[theirs] for theirs, ours in _HEADERS.items() if found.headers.get(theirs)}
-            kept["x-ms-blob-content-type"] = copied.content_type
+            kept["x-ms-blob-content-type"] = content_type
             self._request("PUT", name, query={"comp": "properties"}, headers=kept)
 
     def move(self, name: str, *, to: str, etag: str) -> Blob:

@@ -20,11 +20,11 @@ from imgctl.store.blobs.clouds.batch import Part, batch_body, batch_errors
 from imgctl.store.blobs.clouds.google_auth import GoogleAuth
 from imgctl.store.blobs.clouds.google_responses import FIELDS, Resource, blob_of, kept_metadata, page_of, remnant_of
 from imgctl.store.blobs.clouds.http import Http, quoted
-from imgctl.store.blobs.clouds.provider import Copied, Listed, Put, Soft, bytes_options
+from imgctl.store.blobs.clouds.provider import Put, Soft, bytes_options
 from imgctl.store.blobs.clouds.signed import AllowedPut, google_put
 from imgctl.store.blobs.errors import ErrorResponse
 from imgctl.store.blobs.files import checked_chunks, replaced
-from imgctl.store.blobs.pages import PAGE_KEYS, bare
+from imgctl.store.blobs.pages import PAGE_KEYS, Page, bare
 from imgctl.units import count_of
 
 if TYPE_CHECKING:
@@ -105,11 +105,11 @@ class Google:
     def details(self, name: str) -> Blob:
         return blob_of(self._object(name, fields=FIELDS))
 
-    def page(self, prefix: str, after: str, token: str) -> Listed:
+    def page(self, prefix: str, after: str, token: str) -> tuple[Page, str]:
         items, onward = self._list(prefix, token, {"startOffset": after, "maxResults": str(PAGE_KEYS)})
         found = cast("list[Mapping[str, str]]", items)
         # `startOffset` includes the key itself.
-        return Listed(page_of([one for one in found if one["name"] > after]), onward)
+        return page_of([one for one in found if one["name"] > after]), onward
 
     def delete(self, names: list[str]) -> list[tuple[str, ErrorResponse]]:
         return self._delete(names, [self._path(name) for name in names])
@@ -132,10 +132,10 @@ class Google:
         policy = cast("Mapping[str, str]", response.get("softDeletePolicy", {}))
         return Soft(retention=timedelta(seconds=int(policy.get("retentionDurationSeconds", "0"))))
 
-    def copy(self, source: str, name: str, copied: Copied) -> None:
+    def copy(self, source: str, name: str, *, etag: str, content_type: str) -> None:
         found = self._object(source)
-        metadata = kept_metadata(found) | {"contentType": copied.content_type, "storageClass": "STANDARD"}
-        self._rewrite(source, name, metadata, {"ifSourceGenerationMatch": copied.etag, "ifGenerationMatch": "0"})
+        metadata = kept_metadata(found) | {"contentType": content_type, "storageClass": "STANDARD"}
+        self._rewrite(source, name, metadata, {"ifSourceGenerationMatch": etag, "ifGenerationMatch": "0"})
 
     def move(self, name: str, *, to: str, etag: str) -> Blob:
         """Rewrite the object in place as a new generation; the old one stays if the bucket keeps versions."""

@@ -3,14 +3,18 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import NamedTuple
+from functools import partial
+from typing import TypeVar
 
 from imgctl.errors import StoreDenied, StoreError
 from imgctl.store.blobs.base import Remnant
 from imgctl.store.blobs.calls import Calls
-from imgctl.store.blobs.clouds.provider import Listed, Provider
+from imgctl.store.blobs.clouds.provider import Provider
 from imgctl.store.blobs.errors import ErrorResponse
 from imgctl.store.blobs.pages import Page
+from imgctl.store.blobs.walk import Range
+
+T = TypeVar("T")
 
 NOT_FOUND = 404
 SNAPSHOT = "snapshot:"
@@ -18,16 +22,8 @@ SNAPSHOT = "snapshot:"
 
 def everything(provider: Provider, calls: Calls, prefix: str) -> Iterator[Remnant]:
     """Yield all that is kept under names that begin with `prefix`; the keys are whole names."""
-    token = ""
-    while True:
-
-        def fetch(token: str = token) -> tuple[list[Remnant], str]:
-            return provider.everything(prefix, token)
-
-        some, token = calls.call("", fetch)
+    for some in _each(calls, partial(provider.everything, prefix)):
         yield from some
-        if not token:
-            return
 
 
 def purge(provider: Provider, calls: Calls, some: Sequence[Remnant]) -> Iterator[tuple[Remnant, StoreError]]:
@@ -72,35 +68,34 @@ def _deleted(provider: Provider, calls: Calls, some: list[Remnant], *, permanent
     return rejected
 
 
-class Span(NamedTuple):
-    """The range of a listing: keys that begin with `prefix`, `after` < key <= `until`; empty for no limit."""
-
-    prefix: str
-    after: str
-    until: str
-
-
 def listed(
-    provider: Provider, calls: Calls, below: str, span: Span, *, on_request: Callable[[], None]
+    provider: Provider, calls: Calls, below: str, span: Range, *, on_request: Callable[[], None]
 ) -> Iterator[Page]:
     """Yield pages with keys of the store below a prefix; they may contain keys outside the span, and none is empty."""
     start = below + span.after if span.after else ""
     shared = below + max(span.prefix, _shared(span.after, span.until), key=len)
-    skip, token = len(below), ""
 
-    while True:
+    def fetch(token: str) -> tuple[Page, str]:
+        on_request()
+        return provider.page(shared, start, token)
 
-        def fetch(token: str = token) -> Listed:
-            on_request()
-            return provider.page(shared, start, token)
-
-        page, token = calls.call("", fetch)
-        page = page._replace(keys=tuple([key[skip:] for key in page.keys]))
+    for found in _each(calls, fetch):
+        page = found._replace(keys=tuple([key[len(below) :] for key in found.keys]))
         # A folder marker, as consoles create them.
         page = page.cut(1, len(page.keys)) if page.keys[:1] == ("",) else page
         if page.keys:
             yield page
-        if not token or (span.until and page.keys and page.keys[-1] > span.until):
+        if span.until and page.keys and page.keys[-1] > span.until:
+            return
+
+
+def _each(calls: Calls, fetch: Callable[[str], tuple[T, str]]) -> Iterator[T]:
+    """Yield the pages of a listing: each but the first is fetched by the token that came with the one before it."""
+    token = ""
+    while True:
+        found, token = calls.call("", partial(fetch, token))
+        yield found
+        if not token:
             return
 
 

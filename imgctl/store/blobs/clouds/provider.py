@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from imgctl.config.places import StoreSettings
 from imgctl.model import StorageClass
@@ -29,20 +29,6 @@ class Put:
     md5: bytes
     content_type: str
     cache: str = ""
-
-
-class Copied(NamedTuple):
-    """The required ETag of a copy's source, and the content type of the copy."""
-
-    etag: str
-    content_type: str
-
-
-class Listed(NamedTuple):
-    """A page of a listing, which may be empty, and the token of the next; empty at the end."""
-
-    page: Page
-    token: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,8 +78,11 @@ class Provider(Protocol):
     def details(self, name: str) -> Blob:
         """The object with its class; the key is its name."""
 
-    def page(self, prefix: str, after: str, token: str) -> Listed:
-        """A page of the objects whose names begin with `prefix` and sort after `after`, in byte order; or the page of a token."""
+    def page(self, prefix: str, after: str, token: str) -> tuple[Page, str]:
+        """A page of the objects whose names begin with `prefix` and sort after `after`, in byte order; or the page of a token.
+
+        It may be empty; returned with the token of the next page, empty at the end.
+        """
 
     def delete(self, names: list[str]) -> list[tuple[str, ErrorResponse]]:
         """Delete up to `batch` objects; returns those that were rejected, including missing ones."""
@@ -107,8 +96,8 @@ class Provider(Protocol):
     def soft(self) -> Soft:
         """The bucket's soft-delete settings."""
 
-    def copy(self, source: str, name: str, copied: Copied) -> None:
-        """Copy an object with its metadata to a name that must be free, in the standard class."""
+    def copy(self, source: str, name: str, *, etag: str, content_type: str) -> None:
+        """Copy an object that has this ETag, with its metadata, to a name that must be free, in the standard class."""
 
     def move(self, name: str, *, to: str, etag: str) -> Blob:
         """See BlobStore."""

@@ -15,26 +15,25 @@ from imgctl.errors import BlobCorrupt, BlobExists, BlobMissing, StoreError
 from imgctl.store.blobs.base import (
     IMMUTABLE,
     Blob,
-    BlobStore,
     Remnant,
     Restore,
     SignedPut,
     Tier,
     blobs_of,
     checked,
-    is_portable,
     known_class,
 )
 from imgctl.store.blobs.calls import Calls
-from imgctl.store.blobs.clouds.kept import NOT_FOUND, Span, everything, listed, purge
-from imgctl.store.blobs.clouds.provider import Copied, Provider, Put
+from imgctl.store.blobs.clouds.kept import NOT_FOUND, everything, listed, purge
+from imgctl.store.blobs.clouds.provider import Provider, Put
 from imgctl.store.blobs.clouds.signed import AllowedPut
 from imgctl.store.blobs.clouds.traits import all_traits, put_if_absent
 from imgctl.store.blobs.errors import Target
 from imgctl.store.blobs.files import read_checked, replaced
-from imgctl.store.blobs.objects import Objects, check, check_free, check_old, taken
+from imgctl.store.blobs.objects import ObjectStore, check, check_free, check_old, taken
 from imgctl.store.blobs.pages import Page, within
 from imgctl.store.blobs.traits import Kept, Traits, warning
+from imgctl.store.blobs.walk import Range
 
 if TYPE_CHECKING:
     from imgctl.store.blobs.objects import Client
@@ -46,29 +45,24 @@ log = logging.getLogger(__name__)
 _ONE_PUT_BYTES = 64 * 2**20
 
 
-class CloudStore(BlobStore):
+class CloudStore(ObjectStore):
     """Blobs as objects of one bucket, all under one prefix (empty, or ending with a slash); see BlobStore.
 
     obstore makes the reads; it cannot send checksums, so `provider` makes all other requests.
     """
 
     def __init__(self, settings: StoreSettings, provider: Provider, *, bucket: str, prefix: str = "") -> None:
-        self.bucket, self.prefix = bucket, prefix
+        self.bucket = bucket
         self._provider = provider
-        self._calls = Calls(settings.retries, self._target)
         self._lock = RLock()
         self._traits = Traits()
-        self._objects = Objects(
+        super().__init__(
             prefix=prefix,
-            calls=self._calls,
+            calls=Calls(settings.retries, self._target),
             client=lambda: self._client,
             etag_of=lambda found: provider.etag_of(found["e_tag"], found["version"]),
             pinned=provider.pinned,
         )
-
-    @property
-    def pushbacks(self) -> int:
-        return self._calls.pushbacks
 
     @property
     def put_if_absent(self) -> Kept | None:
@@ -107,12 +101,9 @@ class CloudStore(BlobStore):
     def replace(self, key: str, body: bytes, *, content_type: str) -> None:
         self._put(key, body, content_type=content_type, cache=IMMUTABLE, absent=False)
 
-    def get(self, key: str) -> bytes:
-        return self._objects.get(key)
-
     def read(self, key: str, *, start: int, length: int, etag: str) -> bytes:
         try:
-            return self._objects.read(key, start=start, length=length, etag=etag)
+            return super().read(key, start=start, length=length, etag=etag)
         except (BlobMissing, BlobCorrupt):
             # A deleted generation is reported as missing, and some servers report a missing object as a failed condition.
             if self.head(key) is None:
@@ -120,14 +111,13 @@ class CloudStore(BlobStore):
             raise replaced(key) from None
 
     def copy(self, source_key: str, key: str, *, etag: str, content_type: str) -> None:
-        copied, place = Copied(etag, content_type), self.prefix + checked(source_key)
-        name = self.prefix + checked(key)
+        place, name = self.prefix + checked(source_key), self.prefix + checked(key)
         conditional = self._provider.is_own and self.test_put_if_absent(key) is not Kept.IGNORED
 
         def copy() -> None:
             if not conditional:
                 check_free(self, key)
-            self._provider.copy(place, name, copied)
+            self._provider.copy(place, name, etag=etag, content_type=content_type)
 
         try:
             self._call(source_key, copy)
@@ -135,10 +125,6 @@ class CloudStore(BlobStore):
             if self.head(key) is None:
                 raise replaced(source_key) from None
             raise taken(key) from None
-
-    def head(self, key: str) -> Blob | None:
-        # The bucket may contain names that obstore would alter, put there by other programs.
-        return self._objects.head(key) if is_portable(key) else self.details(key)
 
     def details(self, key: str, *, checksum: bool = False) -> Blob | None:  # neither cloud stores a SHA-256
         try:
@@ -206,18 +192,12 @@ class CloudStore(BlobStore):
             for one, error in purge(self._provider, self._calls, some):
                 yield replace(one, key=one.key[len(self.prefix) :]), error
 
-    def sign(self, key: str, *, seconds: int) -> str:
-        return self._objects.sign(key, seconds=seconds)
-
     def sign_create(self, key: str, *, seconds: int, size: int, content_type: str, sha256: bytes) -> SignedPut | None:
         """A PUT that creates; Azure's signature covers neither size nor SHA-256: the caller must verify them."""
         if self.test_put_if_absent(checked(key)) is Kept.IGNORED:
             return None
         wanted = AllowedPut(seconds=seconds, size=size, content_type=content_type, sha256=sha256)
         return self._call(key, lambda: self._provider.sign_create(self.prefix + key, wanted))
-
-    def reach(self) -> None:
-        self._objects.reach()
 
     def check(self) -> None:
         check(self, self.bucket)
@@ -244,7 +224,8 @@ class CloudStore(BlobStore):
         self._call(key, attempt)
 
     def _pages(self, prefix: str, after: str, until: str, on_request: Callable[[], None]) -> Iterator[Page]:
-        found = listed(self._provider, self._calls, self.prefix, Span(prefix, after, until), on_request=on_request)
+        span = Range(prefix=prefix, after=after, until=until)
+        found = listed(self._provider, self._calls, self.prefix, span, on_request=on_request)
         return within(found, after=after, until=until)
 
     def _call(self, key: str, request: Callable[[], T]) -> T:

@@ -13,19 +13,17 @@ from imgctl.errors import BlobArchived, BlobExists, BlobMissing, StoreError
 from imgctl.store.blobs.base import (
     IMMUTABLE,
     Blob,
-    BlobStore,
     Remnant,
     Restore,
     SignedPut,
     Tier,
     blobs_of,
     checked,
-    is_portable,
     known_class,
 )
 from imgctl.store.blobs.errors import code_of, nothing_to_restore
 from imgctl.store.blobs.files import read_checked, replaced
-from imgctl.store.blobs.objects import Objects, check, check_free, check_old, taken
+from imgctl.store.blobs.objects import ObjectStore, check, check_free, check_old, taken
 from imgctl.store.blobs.pages import Page, bare
 from imgctl.store.blobs.s3.bucket import Bucket, once
 from imgctl.store.blobs.s3.copy import CopyLimits, copy, move
@@ -43,7 +41,7 @@ _DELETE_BATCH = 1000
 _RESTORED_ALREADY = 200
 
 
-class S3Store(BlobStore):
+class S3Store(ObjectStore):
     """Blobs as objects of one bucket, all under one prefix (empty, or ending with a slash); see BlobStore.
 
     obstore transfers bytes: 0.07 ms of CPU a put of 50 KB, a quarter of boto3's. boto3 makes listings and requests that only
@@ -56,17 +54,13 @@ class S3Store(BlobStore):
         self.bucket = Bucket(settings, name=bucket, prefix=prefix)
         self._settings = settings
         self._limits = limits or CopyLimits()
-        self._objects = Objects(
+        super().__init__(
             prefix=prefix,
             calls=self.bucket.calls,
             client=lambda: self.bucket.bytes,
             etag_of=lambda found: bare(found["e_tag"] or ""),
             pinned=lambda etag: {"if_match": f'"{etag}"'},
         )
-
-    @property
-    def pushbacks(self) -> int:
-        return self.bucket.calls.pushbacks
 
     @property
     def put_if_absent(self) -> Kept | None:
@@ -102,12 +96,6 @@ class S3Store(BlobStore):
     def replace(self, key: str, body: bytes, *, content_type: str) -> None:
         self._put(key, body, {"Content-Type": content_type, "Cache-Control": IMMUTABLE}, mode="overwrite")
 
-    def get(self, key: str) -> bytes:
-        return self._objects.get(key)
-
-    def read(self, key: str, *, start: int, length: int, etag: str) -> bytes:
-        return self._objects.read(key, start=start, length=length, etag=etag)
-
     def copy(self, source_key: str, key: str, *, etag: str, content_type: str) -> None:
         """Copy on the server, beyond 5 GiB in parts; an existing object is kept, also on servers without conditions."""
         checked(source_key)
@@ -127,13 +115,6 @@ class S3Store(BlobStore):
             if self.head(key) is None:
                 raise replaced(source_key) from None
             raise taken(key) from None
-
-    def head(self, key: str) -> Blob | None:
-        """The blob, or None if it or the bucket is missing (HEAD cannot distinguish them); its class is UNKNOWN."""
-        # The bucket may contain names that obstore would alter, put there by other programs.
-        if not is_portable(key):
-            return self.details(key)
-        return self._objects.head(key)
 
     def details(self, key: str, *, checksum: bool = False) -> Blob | None:
         mode = {"ChecksumMode": "ENABLED"} if checksum else {}
@@ -212,19 +193,11 @@ class S3Store(BlobStore):
     def set_legal_hold(self, remnant: Remnant, *, on: bool) -> None:
         legal_hold(self.bucket, remnant, on=on)
 
-    def sign(self, key: str, *, seconds: int) -> str:
-        """A URL that lets its bearer read the blob for `seconds` (at most seven days on AWS)."""
-        return self._objects.sign(key, seconds=seconds)
-
     def sign_create(self, key: str, *, seconds: int, size: int, content_type: str, sha256: bytes) -> SignedPut | None:
         """A PUT whose size, type, SHA-256 and put-if-absent are part of the signature; None if it could overwrite."""
         if self.test_put_if_absent(checked(key)) in LACKING:
             return None
         return sign_put(self.bucket, key, seconds=seconds, size=size, content_type=content_type, sha256=sha256)
-
-    def reach(self) -> None:
-        """See BlobStore; uses obstore, which loads faster than boto3: the first put waits for this."""
-        self._objects.reach()
 
     def check(self) -> None:
         check(self, self.bucket.name)
