@@ -20,7 +20,7 @@ from imgctl.imaging.render import render, time_allowed
 from imgctl.imaging.vips import pyvips
 from imgctl.model import Recipe
 from tests.imaging.grids import TILE, heic_grid, jp2_tiled, tiff_luma_and_chroma
-from tests.imaging.pictures import encoded, middles, opened, recipe_of, worst
+from tests.imaging.pictures import FAST_HEIF, encoded, middles, opened, recipe_of, worst
 from tests.imaging.raws import dng
 from tests.imaging.stills import pam_header
 
@@ -115,8 +115,8 @@ WRITERS: dict[str, Callable[[Image.Image], bytes]] = {
     "ppm": saved("PPM"),
     "pam": lambda image: pam_header(image, 3, 255, b"RGB") + image.tobytes(),
     "dds": saved("DDS", "RGBA"),
-    "heic": saved("HEIF", quality=20),
-    "heic alpha": saved("HEIF", "RGBA", quality=20),
+    "heic": saved("HEIF", quality=20, enc_params=FAST_HEIF),
+    "heic alpha": saved("HEIF", "RGBA", quality=20, enc_params=FAST_HEIF),
     "heic grid": in_tiles,
     "avif": saved("AVIF", quality=20, speed=10),
     "avif grey": saved("AVIF", "L", quality=20, speed=10),
