@@ -1,12 +1,15 @@
 """An unexpected error ends the process with exit 1 and one line, with any threads, pools and queues."""
 
 import errno
+import shutil
 from pathlib import Path
 
 import pytest
 
 from imgctl.model import Status
-from tests.whole.conftest import place_of
+from imgctl.ops.work.in_flight import BATCH_IMAGES, BATCHES_A_SLOT
+from tests.parts.postgres import sqlite_catalog
+from tests.whole.conftest import embedded_in, photo, place_of
 from tests.whole.deployment import USER, Deployment, Result, assert_whole
 from tests.whole.harm import MESSAGE, Harm
 
@@ -83,6 +86,8 @@ WORK = (
     "imgctl.store.catalog.engine.Catalog.close",
     "imgctl.cli.build.work.awaiting_restore",
 )
+# Two batches in flight, and one image for another claim.
+TO_WORK = BATCHES_A_SLOT * BATCH_IMAGES + 1
 # Called for (almost) each file.
 REPEATED = (
     "is_set", "advance", "update", "_show", "add", "data", "classified", "write", "prepare", "_release", "outcome",
@@ -144,18 +149,32 @@ def test_an_upload_ends_while_puts_hang(
     _assert_finishes(embedded, album, *command)
 
 
+@pytest.fixture(scope="session")
+def uploaded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The directory of a deployment with some uploaded photos, made once a test process; each test has a copy."""
+    place = tmp_path_factory.mktemp("uploaded")
+    photos = place / "photos"
+    photos.mkdir()
+    for number in range(TO_WORK):
+        (photos / f"{number}.jpg").write_bytes(photo(number))
+    deployment = embedded_in(place / "run")
+    sqlite_catalog(deployment.directory)
+    done = deployment.run("upload", photos, "--user", str(USER))
+    assert done.code == 0, done.err
+    return deployment.directory
+
+
 @pytest.mark.parametrize("scheduler", ["inline", ""])
 @pytest.mark.parametrize("seam", WORK)
-def test_a_worker_ends_where_anything_raises(
-    embedded: Deployment, album: dict[Path, bytes], tmp_path: Path, seam: str, scheduler: str
-) -> None:
+def test_a_worker_ends_where_anything_raises(uploaded: Path, tmp_path: Path, seam: str, scheduler: str) -> None:
+    embedded = embedded_in(tmp_path / "run")
+    shutil.copytree(uploaded, embedded.directory, dirs_exist_ok=True)
     deployment = embedded.with_settings(WORK_SCHEDULER=scheduler)
-    embedded.run("upload", place_of(album), "--user", str(USER))
     command = ["work", "--drain", "--json", "--progress"]
     _assert_ends_at_once(deployment, Harm(raising=seam, marker=tmp_path / "raised"), *command)
 
     assert embedded.run("work", "--drain").code == 0
-    assert_whole(embedded, album.values(), status=Status.READY)
+    assert_whole(embedded, map(photo, range(TO_WORK)), status=Status.READY)
 
 
 @pytest.mark.parametrize(
