@@ -52,7 +52,7 @@ Row = tuple[str, int, datetime, str, str, bool, str]
 
 def row_of(blob: Element) -> Row | None:
     """A listed blob; None for a directory of a hierarchical account."""
-    properties = {one.tag: one.text or "" for one in blob.find("Properties") or ()}
+    properties = {one.tag: one.text or "" for one in blob.iterfind("Properties/*")}
     if properties.get("ResourceType") == "directory":
         return None
     return (
