@@ -83,6 +83,8 @@ class Deployment:
         """Start `imgctl` with these arguments in a process of its own, where `before` is called first."""
         out = _next_file(self.directory)
         err = out.with_suffix(".err")
+        # A run may be killed before it opens its files.
+        err.touch()
         command = _Command(
             arguments=tuple(map(str, arguments)),
             environment=self.environment(),
