@@ -6,7 +6,7 @@ import sqlite3
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor
-from contextlib import contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
@@ -29,6 +29,7 @@ from imgctl.ops.ingest.recognise import SIDECAR_NAMES
 from imgctl.ops.ingest.sidecar import SidecarFiles
 from imgctl.ops.sources.base import SourceFile
 from imgctl.ops.sources.local import unreadable
+from imgctl.ops.sources.open import Sources
 from imgctl.ops.upload.choose import chosen
 from imgctl.ops.upload.order import Selection
 from imgctl.pricing.estimate import Estimate, Reads, reading_estimate
@@ -153,17 +154,18 @@ class Sidecars:
 
     def add(self, directory: str, *, stop: StopSignal) -> Iterator[FileOutcome]:
         """Walk a tree; yields unreadable files."""
-        for found in chosen(Selection(paths=(directory,), user_id=_NO_OWNER)):
-            if stop.is_set():
-                return
-            if isinstance(found, FileOutcome):
-                if found.fate is FileFate.FAILED:
-                    yield found
-            elif not found.path.lower().endswith(SIDECAR_NAMES) and self.files.describes(found.path):
-                try:
-                    self._add(found)
-                except OSError as error:
-                    yield unreadable(found.path, error)
+        with closing(Sources()) as sources:
+            for found in chosen(Selection(paths=(directory,), user_id=_NO_OWNER), sources):
+                if stop.is_set():
+                    return
+                if isinstance(found, FileOutcome):
+                    if found.fate is FileFate.FAILED:
+                        yield found
+                elif not found.path.lower().endswith(SIDECAR_NAMES) and self.files.describes(found.path):
+                    try:
+                        self._add(found)
+                    except OSError as error:
+                        yield unreadable(found.path, error)
 
     def path_of(self, sha256: bytes | None) -> str | None:
         """Return the path of a photo with this content, the first one found; None if there is none."""

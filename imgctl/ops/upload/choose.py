@@ -21,14 +21,14 @@ from imgctl.ops.upload.order import STDIN, Selection, check
 from imgctl.ops.upload.rules import SelectionRules, system_junk
 
 
-def chosen(selection: Selection, sources: Sources | None = None) -> Chosen:
+def chosen(selection: Selection, sources: Sources) -> Chosen:
     """Yield every file of the selection with its owner, and an outcome for each file that is left out; streams.
 
     A directory that is left out by name is one outcome. Raises UsageError at once for an invalid selection, and during
     iteration for a list or a manifest that turns out to be invalid further down.
     """
     check(selection)
-    rules, sources = SelectionRules(selection), sources or Sources(follow_links=selection.follow_links)
+    rules = SelectionRules(selection)
     if selection.manifest is not None:
         return from_manifest(selection.manifest, rules, sources, selection)
     # Opened at once: an invalid source ends the run before anything is uploaded.

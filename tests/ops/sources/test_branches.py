@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imgctl.ops.ingest.outcome import FileOutcome, Reason
+from imgctl.ops.sources.open import Sources
 from imgctl.ops.sources.walk import Branches
 from imgctl.ops.upload.choose import chosen
 from imgctl.ops.upload.order import Selection
@@ -33,7 +34,7 @@ def test_keys_are_left_out_like_files(places: list[str], exclude: tuple[str, ...
     selection = Selection(exclude=exclude, junk_filter=junk, user_id=USER)
     with TemporaryDirectory() as root:
         planted(Path(root), places)
-        walked = chosen(Selection(paths=(root,), exclude=exclude, junk_filter=junk, user_id=USER))
+        walked = chosen(Selection(paths=(root,), exclude=exclude, junk_filter=junk, user_id=USER), Sources())
         wanted = {
             (one.path.removeprefix(f"{root}/"), one.reason if isinstance(one, FileOutcome) else None) for one in walked
         }

@@ -13,6 +13,7 @@ from imgctl.errors import UsageError
 from imgctl.ops.ingest.outcome import Fate, Reason
 from imgctl.ops.sources.base import SourceFile
 from imgctl.ops.sources.local import LocalFiles
+from imgctl.ops.sources.open import Sources
 from imgctl.ops.sources.walk import MOST_OPEN
 from imgctl.ops.upload.choose import chosen
 from imgctl.ops.upload.order import Selection
@@ -207,7 +208,7 @@ def test_a_tree_deeper_than_the_recursion_limit_is_walked(deep: int) -> None:
 def test_an_abandoned_walk_closes_its_directories(tmp_path: Path) -> None:
     planted(tmp_path, ["a/b/c", "a/b/d"])
     before = len(os.listdir("/dev/fd"))  # noqa: PTH208
-    files = chosen(below(tmp_path))
+    files = chosen(below(tmp_path), Sources())
 
     next(files)
     files.close()  # type: ignore[attr-defined]
@@ -234,4 +235,4 @@ def test_an_abandoned_walk_closes_its_directories(tmp_path: Path) -> None:
 )
 def test_an_invalid_selection_is_refused_at_once(selection: Selection, words: str) -> None:
     with pytest.raises(UsageError, match=words):
-        chosen(selection)
+        chosen(selection, Sources())

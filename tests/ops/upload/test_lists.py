@@ -14,6 +14,7 @@ import pytest
 
 from imgctl.errors import UsageError
 from imgctl.ops.ingest.outcome import FileOutcome, Reason
+from imgctl.ops.sources.open import Sources
 from imgctl.ops.upload.choose import chosen
 from imgctl.ops.upload.order import Selection
 from tests.ops.upload.trees import NAMES, OTHER, TAKEN, USER, every, fates, left, planted, taken
@@ -63,7 +64,7 @@ def test_a_standard_input_that_is_closed_is_a_usage_error(monkeypatch: pytest.Mo
     monkeypatch.setattr(sys, "stdin", None)
 
     with pytest.raises(UsageError, match="is closed"):
-        list(chosen(Selection(files_from="-", user_id=USER)))
+        list(chosen(Selection(files_from="-", user_id=USER), Sources()))
 
 
 def test_files_of_a_list_are_chosen_like_those_of_a_walk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -124,7 +125,7 @@ def test_a_manifest_without_owners_needs_one(tmp_path: Path) -> None:
     assert [one.user_id for one in taken(manifest(tmp_path, "m.jsonl", text, user_id=OTHER))] == [OTHER]
     assert [reason for *_, reason, _ in left(manifest(tmp_path, "m.jsonl", text))] == [Reason.BAD_LINE]
     with pytest.raises(UsageError, match="no column user_id"):
-        chosen(manifest(tmp_path, "m.csv", "path\na.jpg\n"))
+        chosen(manifest(tmp_path, "m.csv", "path\na.jpg\n"), Sources())
 
 
 def test_a_manifest_line_overrides_the_general_owner(tmp_path: Path) -> None:
@@ -166,9 +167,8 @@ def test_an_invalid_path_in_a_manifest_is_reported(tmp_path: Path) -> None:
     text += '{"path": "%s"}\n' % ("x" * 5000)
     (tmp_path / "\udcff").write_bytes(b"x")
 
-    reasons = [
-        one.reason for one in chosen(manifest(tmp_path, "m", text, user_id=USER)) if isinstance(one, FileOutcome)
-    ]
+    found = chosen(manifest(tmp_path, "m", text, user_id=USER), Sources())
+    reasons = [one.reason for one in found if isinstance(one, FileOutcome)]
 
     # U+D800 alone stands for no bytes, so it is invalid; U+DCFF stands for the byte 0xff.
     assert reasons == [Reason.BAD_LINE, Reason.BAD_LINE, Reason.NOT_FOUND, Reason.BAD_LINE]

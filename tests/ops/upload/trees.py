@@ -2,11 +2,13 @@
 
 import os
 from collections.abc import Iterable
+from contextlib import closing
 from pathlib import Path
 from uuid import UUID
 
 from imgctl.ops.ingest.outcome import Fate, FileOutcome, Reason
 from imgctl.ops.sources.base import SourceFile
+from imgctl.ops.sources.open import Sources
 from imgctl.ops.upload.choose import chosen
 from imgctl.ops.upload.order import Selection
 
@@ -37,7 +39,8 @@ def planted(root: Path, names: Iterable[str]) -> Path:
 
 def every(selection: Selection) -> list[SourceFile | FileOutcome]:
     """Return the files and outcomes of a selection, ordered by path."""
-    return sorted(chosen(selection), key=lambda one: os.fsencode(one.path))
+    with closing(Sources(follow_links=selection.follow_links)) as sources:
+        return sorted(chosen(selection, sources), key=lambda one: os.fsencode(one.path))
 
 
 def taken(selection: Selection) -> list[SourceFile]:

@@ -1,6 +1,7 @@
 """Times, ids and clocks mean the same on both databases."""
 
 import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime, timedelta, timezone
 from uuid import UUID
 
@@ -86,9 +87,9 @@ def test_the_clock_and_stored_times_compare(catalog: Catalog) -> None:
 
 def test_sqlite_writes_the_clock_in_the_shape_of_stored_times() -> None:
     statement = select(now(), now_plus(0.25), now_plus(1e9)).compile(dialect=sqlite.dialect())
-    values = sqlite3.connect(":memory:").execute(
-        str(statement), [statement.params[name] for name in statement.positiontup or ()]
-    )
+    with closing(sqlite3.connect(":memory:")) as connection:
+        parameters = [statement.params[name] for name in statement.positiontup or ()]
+        values = connection.execute(str(statement), parameters).fetchone()
 
-    for value in values.fetchone():
+    for value in values:
         assert time_text(datetime.fromisoformat(value).replace(tzinfo=UTC)) == value
