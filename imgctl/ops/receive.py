@@ -25,9 +25,10 @@ from imgctl.ops.upload.prepare import held_bytes
 from imgctl.run.telemetry import trace
 from imgctl.run.window import ByteBudget
 from imgctl.store.blobs.base import SignedPut
+from imgctl.store.catalog.queries.descriptions import Seen, note
 from imgctl.store.catalog.queries.holds import LegalHold, held_among
 from imgctl.store.catalog.queries.lookups import by_id
-from imgctl.store.catalog.queries.reservations import Seen, confirm, note, promise
+from imgctl.store.catalog.queries.reservations import confirm, promise
 from imgctl.units import count_of
 
 # The store's client copies the bytes that it puts (measured: 50 MB take about 100 MB during a put).

@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from math import inf
 from typing import TYPE_CHECKING
 from urllib.parse import unquote_to_bytes
 
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 LEAST_BYTES_A_SECOND = 4096
 # Bodies up to this size stay in memory while there is room.
 WHOLE_BYTES = 16 * PIECE_BYTES
+UPLOADS = "/images"
+MOST_BODY_BYTES = 2**20
 FORM_OVERHEAD_BYTES = 64 * 2**10
 MOST_FIELD_BYTES = 32 * 2**10
 MOST_FIELDS = 16
@@ -98,14 +101,15 @@ async def _pieces(request: Request, limit: int, settings: ServeSettings) -> Asyn
 
 
 class Body:
-    """Receives the body of a request: HTTPException if it is larger than `limit`, or arrives too slowly.
+    """Receives the body of a request: HTTPException if it is larger than MOST_BODY_BYTES, or arrives too slowly.
 
-    The framework, which reads the bodies of most requests itself, returns no other error as it is.
+    Uploads have a limit of their own, and never lie in memory as a whole. The framework, which reads the bodies of most
+    requests itself, returns no other error as it is.
     """
 
-    def __init__(self, receive: Receive, *, limit: float, timeout_seconds: float) -> None:
+    def __init__(self, receive: Receive, *, path: str, timeout_seconds: float) -> None:
         self._receive = receive
-        self._limit = limit
+        self._limit = inf if path == UPLOADS else MOST_BODY_BYTES
         self._timeout_seconds = timeout_seconds
         self._began = time.monotonic()
         self._size = 0

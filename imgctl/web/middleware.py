@@ -8,7 +8,6 @@ import time
 from collections.abc import Iterable, Iterator, MutableMapping
 from contextlib import contextmanager
 from http import HTTPMethod, HTTPStatus
-from math import inf
 from uuid import UUID
 
 from fastapi import Request
@@ -25,10 +24,8 @@ NOTHING = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancest
 # The key of a scope of which the request was a HEAD: routes see GET.
 HEAD = "imgctl.head"
 QUIET = frozenset({"/healthz", "/readyz", "/metrics"})
-UPLOADS = "/images"
 # nginx's status for a client that disconnected before the response.
 CLIENT_CLOSED = 499
-MOST_BODY_BYTES = 2**20
 _METHODS = frozenset(HTTPMethod)
 _BODYLESS = frozenset({"GET", "HEAD"})
 _REQUEST_ID_LENGTH = 64
@@ -68,9 +65,7 @@ class Middleware:
     def _limited(self, scope: Scope, receive: Receive) -> Receive:
         if scope["method"] in _BODYLESS:
             return receive
-        # Uploads have a limit of their own, and never lie in memory as a whole.
-        limit = inf if scope["path"] == UPLOADS else MOST_BODY_BYTES
-        return Body(receive, limit=limit, timeout_seconds=self._state.settings.timeout).receive
+        return Body(receive, path=scope["path"], timeout_seconds=self._state.settings.timeout).receive
 
     async def _guarded(self, scope: Scope, receive: Receive, exchange: "_Exchange") -> None:
         host = Request(scope).headers.get("host", "")

@@ -305,7 +305,7 @@ def _write_descriptions(
     """Write the sidecar metadata of copies whose image has a row already: the first copy may have had no sidecar."""
     copies = [(promised[number].id, one) for number, one in described.items() if not promised[number].created]
     if copies:
-        from imgctl.store.catalog.queries.reservations import SidecarMetadata, fill
+        from imgctl.store.catalog.queries.descriptions import SidecarMetadata, fill
 
         fill(
             connection,

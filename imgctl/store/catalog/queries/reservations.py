@@ -1,12 +1,11 @@
-"""Reservations: rows promised before their bytes are written, confirmed after (law 1), and described in between or later."""
+"""Reservations: rows promised before their bytes are written, and confirmed after (law 1)."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
-from datetime import datetime
+from dataclasses import fields
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from sqlalchemy import Connection, FromClause, Insert, Select, Update, and_, case, exists, func, or_, select, update
+from sqlalchemy import Connection, FromClause, Insert, Select, Update, exists, func, select, update
 
 from imgctl.errors import CatalogError
 from imgctl.model import NewImage, Promised, Status
@@ -144,57 +143,3 @@ def _promised(
             f"image {row.id} could not be promised", hint="its row was deleted meanwhile; run the same command again"
         )
     return existing
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
-    """Metadata found in the bytes of a promised image."""
-
-    id: UUID
-    width: int | None
-    height: int | None
-    taken_at: datetime | None
-    caption: str | None
-
-
-def note(connection: Connection, seen: Seen) -> None:
-    """Write metadata of a promised image; only before it is confirmed, and never over an existing caption."""
-    connection.execute(
-        update(images)
-        .where(images.c.id == seen.id, in_status(Status.UPLOADING))
-        .values(
-            width=seen.width,
-            height=seen.height,
-            taken_at=seen.taken_at,
-            caption=func.coalesce(images.c.caption, seen.caption),
-        )
-    )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SidecarMetadata:
-    """Metadata from files beside another copy of an image; `taken_alone` is the capture time of a copy without such files."""
-
-    id: UUID
-    caption: str | None
-    taken_at: datetime | None
-    taken_alone: datetime | None
-
-
-def fill(connection: Connection, found: Iterable[SidecarMetadata]) -> None:
-    """Write captions and capture times that rows lack, or have from a copy without such files; never over other values."""
-    batch.run(connection, _fill, SidecarMetadata, {one.id: one for one in found}.values())
-
-
-def _fill(rows: FromClause) -> Update:
-    caption = and_(images.c.caption.is_(None), rows.c.caption.is_not(None))
-    alone = or_(images.c.taken_at.is_(None), images.c.taken_at == rows.c.taken_alone)
-    taken = and_(alone, rows.c.taken_at.is_distinct_from(images.c.taken_at), rows.c.taken_at.is_not(None))
-    return (
-        update(images)
-        .where(images.c.id == rows.c.id, or_(caption, taken))
-        .values(
-            caption=func.coalesce(images.c.caption, rows.c.caption),
-            taken_at=case((taken, rows.c.taken_at), else_=images.c.taken_at),
-        )
-    )

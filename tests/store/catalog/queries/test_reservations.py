@@ -12,18 +12,10 @@ import pytest
 from imgctl.errors import CatalogError
 from imgctl.model import NewImage, Promised, Status
 from imgctl.store.catalog.engine import Catalog
+from imgctl.store.catalog.queries.descriptions import SidecarMetadata, fill
 from imgctl.store.catalog.queries.lookups import by_id
 from imgctl.store.catalog.queries.repairs import SeenRow, drop_promises
-from imgctl.store.catalog.queries.reservations import (
-    WORK_CHANNEL,
-    SidecarMetadata,
-    confirm,
-    contents,
-    fill,
-    keep,
-    lookup,
-    promise,
-)
+from imgctl.store.catalog.queries.reservations import WORK_CHANNEL, confirm, contents, keep, lookup, promise
 from imgctl.store.catalog.schema import POSTGRES, SQLITE
 from tests.store.catalog.rows import NOON, OTHER_USER, counts, new_image, walk
 
