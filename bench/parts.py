@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 from statistics import median
+from urllib.parse import urlsplit
 
 from sqlalchemy import create_engine, make_url, text
 
@@ -143,7 +144,8 @@ def distant(endpoint_url: str, delay_ms: float) -> Iterator[str]:
     process = context.Process(target=_proxy, args=(endpoint_url, delay_ms / 1000, theirs))
     process.start()
     try:
-        yield str(ours.recv())
+        # Azurite's endpoint has the account in the path.
+        yield f"{ours.recv()}{urlsplit(endpoint_url).path}"
     finally:
         ours.send(None)
         process.join()
