@@ -19,9 +19,10 @@ from sqlalchemy.engine.interfaces import DBAPICursor
 
 from bench.claims import _READY, _SIZES, _fill
 from imgctl.store.catalog.engine import Catalog, open_catalog
+from imgctl.store.catalog.optional import make_optional
 from imgctl.store.catalog.queries.find import OPTIONAL, Sought, unindexed
 from imgctl.store.catalog.queries.lookups import Scope, newest
-from imgctl.store.catalog.upgrade import make_optional, upgrade
+from imgctl.store.catalog.upgrade import upgrade
 from tests.parts.postgres import postgres_server
 
 TIMES = 5

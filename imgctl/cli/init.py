@@ -11,7 +11,8 @@ from imgctl.ops.common.transactions import InProcess
 from imgctl.ops.doctor import examine_store
 from imgctl.store.blobs.open import open_store
 from imgctl.store.catalog.engine import Catalog, open_catalog
-from imgctl.store.catalog.upgrade import ABSENT, HEAD, check_current, ddl, found, make_optional, missing, upgrade
+from imgctl.store.catalog.optional import make_optional
+from imgctl.store.catalog.upgrade import ABSENT, HEAD, check_current, ddl, found, missing, upgrade
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

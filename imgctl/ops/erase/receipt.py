@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from imgctl.errors import StateError
+from imgctl.errors import StateError, os_reason
 from imgctl.ops.common.checkpoint import make_parent, state_directory
 from imgctl.ops.common.parts import Parts
 from imgctl.ops.common.retry import StopSignal
@@ -40,7 +40,7 @@ def make_place(file: Path) -> None:
         make_parent(file)
         reason = "" if os.access(file.parent, os.W_OK | os.X_OK) else os.strerror(errno.EACCES)
     except OSError as error:
-        reason = error.strerror or str(error)
+        reason = os_reason(error)
     if reason:
         raise StateError(f"{file} cannot be written: {reason.lower()}", hint="name another place: --receipt FILE")
 

@@ -12,11 +12,11 @@ from sqlalchemy import Connection, event, text, update
 
 from imgctl.model import Status
 from imgctl.store.catalog.engine import Catalog
+from imgctl.store.catalog.optional import make_optional
 from imgctl.store.catalog.queries.find import OPTIONAL, Sought, unindexed
 from imgctl.store.catalog.queries.lookups import Scope, newest
 from imgctl.store.catalog.queries.reservations import confirm, promise
 from imgctl.store.catalog.schema import images, status_literal
-from imgctl.store.catalog.upgrade import make_optional
 from tests.store.catalog.rows import NOON, OTHER_USER, USER, new_image
 
 HOUR = timedelta(hours=1)
