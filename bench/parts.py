@@ -101,9 +101,12 @@ def servers(directory: Path, *, delay_ms: float = 0.0) -> Iterator[Servers]:
 
 @contextmanager
 def azure_servers(directory: Path, *, delay_ms: float = 0.0) -> Iterator[Servers]:
-    """Start Azurite, which keeps blobs in memory, and Postgres."""
+    """Start Azurite, which keeps blobs on disk as it does by default, and Postgres.
+
+    In memory it would keep the blobs of all turns, and get slower from turn to turn.
+    """
     with (
-        azurite_server(directory / "azurite") as azure,
+        azurite_server(directory / "azurite", on_disk=True) as azure,
         postgres_server(directory) as postgres_url,
         distant(azure.endpoint_url, delay_ms) as url,
     ):

@@ -3,7 +3,7 @@
 imgctl does more: it reads each file for its format, size and dates, hashes it, and writes a row on Postgres before and
 after each put. Only the clients are measured; the store and Postgres run on the same machine and compete for it.
 `--sink` replaces SeaweedFS by a store that responds at once, `--defaults` runs each tool with its own concurrency.
-`--store az` uses Azurite, beside rclone's upload to it; azcopy is in no registry.
+`--store az` uses Azurite on disk, beside rclone's upload to it; azcopy is in no registry.
 `--directory` uploads to a directory of this disk, beside `cp -r` with `sync` and rclone, which do not fsync files.
 """
 

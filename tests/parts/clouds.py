@@ -72,14 +72,15 @@ def azurite_script() -> Path | None:
 
 
 @contextmanager
-def azurite_server(directory: Path) -> Iterator[CloudServer]:
-    """A running Azurite that keeps blobs in memory."""
+def azurite_server(directory: Path, *, on_disk: bool = False) -> Iterator[CloudServer]:
+    """A running Azurite that keeps blobs in memory, or in `directory`, as it does by default."""
     script = azurite_script()
     assert script is not None
     port = _free_port()
     directory.mkdir(parents=True, exist_ok=True)
     command = ["node", str(script), "--blobHost", "127.0.0.1", "--blobPort", str(port), "--silent",
-               "--skipApiVersionCheck", "--inMemoryPersistence", "--disableTelemetry"]  # fmt: skip
+               "--skipApiVersionCheck", "--disableTelemetry"]  # fmt: skip
+    command += ["--location", str(directory)] if on_disk else ["--inMemoryPersistence"]
     environment = {"AZURE_STORAGE_ACCOUNT_NAME": ACCOUNT, "AZURE_STORAGE_ACCOUNT_KEY": KEY}
     with _running(command, directory, port) as pid:
         url = f"http://127.0.0.1:{port}/{ACCOUNT}"
