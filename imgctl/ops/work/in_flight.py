@@ -173,16 +173,14 @@ class StoreWatch:
         self._store = store
         self._outage_seconds = outage_seconds
         self._undecided: list[Outcome] = []
-        # Denied although the check succeeded; the ids of those since the last rendered image.
+        # Denied although the check succeeded; and what the store denied since the last rendered image.
         self._denied: list[Outcome] = []
-        self._denied_in_a_row: set[UUID] = set()
+        self._denied_in_a_row: dict[UUID, Outcome] = {}
         self._checked: Future[None] | None = None
         self._down_since: float | None = None
         self._pause = FIRST_PAUSE_SECONDS
         self._check_at = 0.0
         self._has_put = False
-        self._refused_in_a_row = 0
-        self._unread_in_a_row: dict[UUID, str] = {}
 
     @property
     def unreachable(self) -> bool:
@@ -196,7 +194,7 @@ class StoreWatch:
 
     def decided(self, outcomes: list[Outcome], *, stopping: bool, idle: bool) -> list[Outcome]:
         """Return the outcomes that can be decided now, from these and from those held back; `idle`: no image is in flight."""
-        self._count_refused(outcomes)
+        self._note_denied(outcomes)
         self._undecided += [one for one in outcomes if one.ending is Ending.STORE_FAILED]
         decided = [one for one in outcomes if one.ending is not Ending.STORE_FAILED]
         if not self.undecided:
@@ -211,16 +209,12 @@ class StoreWatch:
             decided += self._decide(self._checked)
         return decided
 
-    def _count_refused(self, outcomes: list[Outcome]) -> None:
+    def _note_denied(self, outcomes: list[Outcome]) -> None:
         for one in outcomes:
             if one.ending is Ending.RENDERED:
-                self._has_put, self._refused_in_a_row, self._unread_in_a_row = True, 0, {}
-                self._denied_in_a_row = set()
-            self._refused_in_a_row += one.refused is not None
-            if one.refused is not None or one.cause == StoreDenied.__name__:
-                self._denied_in_a_row.add(one.job.id)
-            if one.cause == StoreDenied.__name__ and one.refused is None and len(self._unread_in_a_row) <= MOST_REFUSED:
-                self._unread_in_a_row[one.job.id] = one.error or ""
+                self._has_put, self._denied_in_a_row = True, {}
+            elif one.refused is not None or one.cause == StoreDenied.__name__:
+                self._denied_in_a_row[one.job.id] = one
 
     def _blamed(self, *, idle: bool) -> list[Outcome]:
         """Return the denied images whose attempt counts: another one was rendered since, or no further one can be."""
@@ -249,10 +243,7 @@ class StoreWatch:
             if self.unreachable:
                 STORE_OUTAGES.succeeded()
             forgiven, self._down_since, self._pause = self.unreachable, None, FIRST_PAUSE_SECONDS
-            if self._refused_in_a_row > (MOST_REFUSED if self._has_put else 0):
-                self.fatal = next((one.refused for one in self._undecided if one.refused), None)
-            elif len(self._unread_in_a_row) > MOST_REFUSED:
-                self.fatal = StoreDenied(next(iter(self._unread_in_a_row.values())))
+            self.fatal = self._denies_all()
             if self.fatal is None and not forgiven:
                 self._hold_denied()
             return self._release(forgiven=forgiven or self.fatal is not None)
@@ -265,6 +256,14 @@ class StoreWatch:
         STORE_OUTAGES.failed(error)
         self._check_at, self._pause = now + self._pause, min(2 * self._pause, LONGEST_PAUSE_SECONDS)
         return []
+
+    def _denies_all(self) -> StoreError | None:
+        """Return the error of a store that denies one image after another: their variants, or their originals."""
+        variants = [one.refused for one in self._denied_in_a_row.values() if one.refused is not None]
+        originals = [one.error or "" for one in self._denied_in_a_row.values() if one.refused is None]
+        if len(variants) > (MOST_REFUSED if self._has_put else 0):
+            return variants[0]
+        return StoreDenied(originals[0]) if len(originals) > MOST_REFUSED else None
 
     def _release(self, *, forgiven: bool) -> list[Outcome]:
         released, self._undecided = self._undecided, []

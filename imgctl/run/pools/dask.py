@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future, wait
+from concurrent.futures import CancelledError, Future, wait
 from typing import Protocol, TypedDict, TypeVar, cast
 
 from imgctl.errors import ConfigError, WorkerError
@@ -12,6 +12,7 @@ from imgctl.run.threads import ERROR_WAIT_SECONDS
 
 T = TypeVar("T")
 R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
 
 LOST = "lost its Dask worker: out of memory, out of time or crashed; the worker's log says which"
 STOPPED = "was stopped with its pool, or its Dask scheduler is gone"
@@ -33,8 +34,12 @@ class Versions(TypedDict):
     workers: Mapping[str, _Machine]
 
 
-class _Executor(Protocol):
-    def submit(self, task: Callable[[T], R], argument: T, /) -> Future[R]: ...
+class _Remote(Protocol[R_co]):
+    """The part of `distributed.Future` that this module uses."""
+
+    def add_done_callback(self, told: Callable[["_Remote[R_co]"], None], /) -> None: ...
+    def result(self) -> R_co: ...
+    def cancel(self) -> None: ...
 
 
 class _Client(Protocol):
@@ -42,7 +47,7 @@ class _Client(Protocol):
 
     status: str
 
-    def get_executor(self, *, pure: bool, retries: int) -> _Executor: ...
+    def submit(self, task: Callable[[T], R], argument: T, /, *, pure: bool, retries: int) -> _Remote[R]: ...
     def nthreads(self) -> Mapping[str, int]: ...
     def get_versions(self, *, packages: list[str]) -> Versions: ...
     def close(self) -> None: ...
@@ -59,9 +64,9 @@ class DaskPool:
 
     def __init__(self, address: str) -> None:
         self._client = _connect(address)
-        self._executor = self._client.get_executor(pure=False, retries=0)
         self._lock = threading.Lock()
-        self._in_flight: set[Future[object]] = set()
+        # The scheduler forgets a task whose remote future is no longer referenced.
+        self._in_flight: dict[Future[object], _Remote[object]] = {}
         self._closed = False
 
     def slots(self) -> int:
@@ -76,10 +81,9 @@ class DaskPool:
         if self._closed or self._client.status != "running":
             raise WorkerError("the pool is closed" if self._closed else "the Dask scheduler is gone")
         future: Future[R] = Future()
-        remote = self._executor.submit(task, argument)
+        remote = self._client.submit(task, argument, pure=False, retries=0)
         with self._lock:
-            self._in_flight.add(cast("Future[object]", remote))
-        # The order matters: a remote task that is already done settles the future at once.
+            self._in_flight[cast("Future[object]", future)] = remote
         future.add_done_callback(lambda done: remote.cancel() if done.cancelled() else None)
         remote.add_done_callback(lambda done: self._settle(future, done))
         return future
@@ -88,26 +92,33 @@ class DaskPool:
         """Wait for the submitted tasks, or (`now`) cancel them; the cluster itself keeps running."""
         self._closed = True
         with self._lock:
-            in_flight = set(self._in_flight)
+            in_flight = dict(self._in_flight)
         if now:
-            for remote in in_flight:
+            for remote in in_flight.values():
                 remote.cancel()
         wait(in_flight, ERROR_WAIT_SECONDS if now else None)
         self._client.close()
 
-    def _settle(self, future: Future[R], remote: Future[R]) -> None:
+    def _settle(self, future: Future[R], remote: _Remote[R]) -> None:
+        """Pass on a task's end; runs in Dask's one thread of callbacks."""
+        error: BaseException | None = None
+        result: R | None = None
+        try:
+            result = remote.result()
+        except CancelledError:
+            error = PoolGone(STOPPED)
+        except Exception as failed:
+            error = _translate(failed)
+        if future.set_running_or_notify_cancel():
+            if error is None:
+                future.set_result(cast("R", result))
+            else:
+                future.set_exception(error)
         with self._lock:
-            self._in_flight.discard(cast("Future[object]", remote))
-        if not future.set_running_or_notify_cancel():
-            return
-        error = PoolGone(STOPPED) if remote.cancelled() else _translate(remote.exception())
-        if error is None:
-            future.set_result(remote.result())
-        else:
-            future.set_exception(error)
+            self._in_flight.pop(cast("Future[object]", future), None)
 
 
-def _translate(error: BaseException | None) -> BaseException | None:
+def _translate(error: Exception) -> Exception:
     from distributed import KilledWorker
 
     if isinstance(error, KilledWorker):
