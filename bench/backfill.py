@@ -14,11 +14,11 @@ from sqlalchemy import create_engine, text
 from bench.parts import beside_python, client_environment, spent
 from imgctl.config.places import CatalogSettings, StoreSettings
 from imgctl.config.settings import Settings
-from imgctl.imaging.recipe import digest
+from imgctl.imaging.recipe_digest import digest
 from imgctl.model import Recipe
-from imgctl.ops.backfill.order import BackfillOrder, Mode, Selection
+from imgctl.ops.backfill.options import BackfillOrder, Mode, Selection
 from imgctl.ops.backfill.start import backfill
-from imgctl.ops.common.parts import open_parts
+from imgctl.ops.common.open import open_parts
 from imgctl.run.stop import Stop
 from imgctl.store.catalog.engine import open_catalog
 from imgctl.store.catalog.upgrade import upgrade

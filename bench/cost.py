@@ -15,7 +15,7 @@ from sqlalchemy import create_engine, event, text
 from bench.claims import _FILL, _READY, USERS
 from imgctl.ops.cost.actual import By, actual
 from imgctl.ops.cost.survey import Question, survey
-from imgctl.pricing.card import load_card
+from imgctl.pricing.card_files import load_card
 from imgctl.store.catalog.engine import Catalog, open_catalog
 from imgctl.store.catalog.upgrade import upgrade
 from tests.parts.postgres import postgres_server

@@ -19,7 +19,7 @@ from sqlalchemy.engine.interfaces import DBAPICursor
 
 from bench.claims import _READY, _SIZES, _fill
 from imgctl.store.catalog.engine import Catalog, open_catalog
-from imgctl.store.catalog.optional import make_optional
+from imgctl.store.catalog.optional_indexes import make_optional
 from imgctl.store.catalog.queries.find import OPTIONAL, Sought, unindexed
 from imgctl.store.catalog.queries.lookups import Scope, newest
 from imgctl.store.catalog.upgrade import upgrade

@@ -13,7 +13,7 @@ def imgctl_render() -> Callable[[bytes], int]:
     from imgctl.config.service import LogSettings
     from imgctl.imaging.render import render
     from imgctl.model import Recipe
-    from imgctl.ops.work.task import set_up_child
+    from imgctl.ops.work.render_task import set_up_child
 
     set_up_child(LogSettings())
     recipe = Recipe()

@@ -27,7 +27,7 @@ from imgctl.imaging.render import render
 from imgctl.model import Recipe
 from imgctl.ops.work.driver import PROCESSES_PER_JOB
 from imgctl.ops.work.in_flight import BATCH_IMAGES
-from imgctl.ops.work.task import set_up_child
+from imgctl.ops.work.render_task import set_up_child
 from imgctl.run.limits import cores
 from imgctl.run.pools.open import open_pool
 from imgctl.run.pools.pool import PoolSettings

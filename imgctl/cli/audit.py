@@ -14,10 +14,10 @@ from imgctl.cli.common.render import show_table
 from imgctl.cli.common.types import SIZE
 from imgctl.errors import ExitCode, UsageError
 from imgctl.ops.audit.findings import Code
-from imgctl.ops.audit.order import AuditOrder, Tally
+from imgctl.ops.audit.options import AuditOrder, Tally
 from imgctl.ops.audit.report import Subject, cost_of, csv_file, html_file, look_price
 from imgctl.ops.audit.start import audit
-from imgctl.ops.common.parts import Parts, open_parts
+from imgctl.ops.common.open import Parts, open_parts
 from imgctl.ops.common.rows import BadId, Chosen
 from imgctl.run.telemetry.metrics import FINDINGS
 from imgctl.store.catalog.queries.holds import in_force

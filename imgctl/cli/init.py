@@ -6,12 +6,12 @@ from imgctl.cli.common.base import Session, subcommand
 from imgctl.cli.common.options import Options, flag, option
 from imgctl.cli.doctor import show_check
 from imgctl.errors import ExitCode
-from imgctl.ops.common.operations import begin_current
+from imgctl.ops.common.operation_record import begin_current
 from imgctl.ops.common.transactions import InProcess
 from imgctl.ops.doctor import examine_store
 from imgctl.store.blobs.open import open_store
 from imgctl.store.catalog.engine import Catalog, open_catalog
-from imgctl.store.catalog.optional import make_optional
+from imgctl.store.catalog.optional_indexes import make_optional
 from imgctl.store.catalog.upgrade import ABSENT, HEAD, check_current, ddl, found, missing, upgrade
 
 

@@ -14,7 +14,7 @@ from imgctl import __version__
 from imgctl.cli.common.layout import Group
 from imgctl.cli.common.stdout import ReaderLeft
 from imgctl.errors import ExitCode, ImgctlError, unexpected
-from imgctl.run.silence import silence
+from imgctl.run.closed_stream import silence
 
 # The one-line helps are kept here so that `imgctl --help` imports only click.
 COMMANDS: Final = {

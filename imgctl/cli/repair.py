@@ -13,12 +13,12 @@ from imgctl.cli.common.options import ScopeOptions, flag, option, optional, orde
 from imgctl.cli.common.types import ANY_COUNT
 from imgctl.errors import ExitCode, UsageError
 from imgctl.ops.audit.findings import FindingsFile
-from imgctl.ops.audit.order import AuditOrder
+from imgctl.ops.audit.options import AuditOrder
 from imgctl.ops.common.lookup import find_image
-from imgctl.ops.common.parts import Parts, open_parts
+from imgctl.ops.common.open import Parts, open_parts
 from imgctl.ops.common.rows import BadId
 from imgctl.ops.common.tally import Tally
-from imgctl.ops.repair.order import Fate, Outcome, RepairOrder
+from imgctl.ops.repair.options import Fate, Outcome, RepairOrder
 from imgctl.ops.repair.start import audited, repair_all
 from imgctl.ops.repair.trash import undelete
 from imgctl.units import counts_of

@@ -52,7 +52,7 @@ def command(session: Session, args: Args) -> ExitCode:
         session.data({"type": "summary", "tokens": 1})
         return ExitCode.DONE
     from imgctl.ops.backlog import backlog_now
-    from imgctl.ops.common.parts import open_parts
+    from imgctl.ops.common.open import open_parts
     from imgctl.ops.support.links import link_warning
     from imgctl.run import service
     from imgctl.run.stop import Stop

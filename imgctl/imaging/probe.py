@@ -6,10 +6,10 @@ from datetime import datetime
 
 from imgctl.imaging.formats import KNOWN, Format
 from imgctl.imaging.metadata.exif import NO_EXIF, Exif, read_exif
+from imgctl.imaging.metadata.gif_webp_bmp import read_bmp, read_gif, read_webp
 from imgctl.imaging.metadata.jpeg import read_jpeg
 from imgctl.imaging.metadata.photoshop import read_psd
 from imgctl.imaging.metadata.png import read_png
-from imgctl.imaging.metadata.short import read_bmp, read_gif, read_webp
 from imgctl.imaging.metadata.tiff import read_tiff
 from imgctl.imaging.recognise import sniff, stranger, unsupported
 from imgctl.imaging.source import Contents, Data, Source, source_of
@@ -75,7 +75,7 @@ def _reader(kind: Format) -> Callable[[Source], Contents]:
         from imgctl.imaging.metadata.heif import read_heif
 
         return read_heif
-    from imgctl.imaging.metadata.rare import READERS
+    from imgctl.imaging.metadata.rare_formats import READERS
 
     return READERS[kind]
 

@@ -11,11 +11,11 @@ from imgctl.errors import ImageRejected, ImgctlError
 from imgctl.imaging.decoders import pillow
 from imgctl.imaging.decoders.choose import recognised
 from imgctl.imaging.decoders.decode import Limits
+from imgctl.imaging.encode import Raster, computed, encode
 from imgctl.imaging.formats import KNOWN, Format, Kind
-from imgctl.imaging.master import HINT, Master, explain, master_of, master_of_film, resized
+from imgctl.imaging.largest_variant import HINT, Master, explain, master_of, master_of_film, resized
 from imgctl.imaging.metadata.exif import ownership_block
 from imgctl.imaging.probe import NAMED_BY_BYTES, recognise
-from imgctl.imaging.raster import Raster, computed, encode
 from imgctl.imaging.recognise import cannot_load, not_installed, sniff_named, stranger, unsupported
 from imgctl.imaging.source import Data, Source, source_of
 from imgctl.imaging.vips import pyvips

@@ -29,7 +29,7 @@ def check(plan: Plan) -> None:
 def performer_of(do: str) -> Performer:
     """Return the performer of actions of this kind; UsageError for an unknown kind."""
     if do == "transition":
-        from imgctl.ops.transition.planned import perform
+        from imgctl.ops.transition.from_plan import perform
 
         return perform
     if do == "restore":

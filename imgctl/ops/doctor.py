@@ -112,7 +112,7 @@ def _rights(catalog: Catalog) -> Iterator[Check]:
 
 def _erasures(catalog: Catalog, settings: Settings) -> Iterator[Check]:
     """Report unfinished erasures that began with another [serve] secret; they cannot finish while any user is held."""
-    from imgctl.ops.erase.order import EraseOrder
+    from imgctl.ops.erase.options import EraseOrder
     from imgctl.ops.erase.subject import of_another_secret
     from imgctl.store.catalog.queries.holds import in_force
 

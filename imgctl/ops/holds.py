@@ -10,12 +10,12 @@ from uuid import UUID
 from imgctl.errors import StoreError, StoreUnsupported, UsageError
 from imgctl.keys import FIRST, named_image, new_id
 from imgctl.model import Image
-from imgctl.ops.common.operations import who
-from imgctl.ops.common.parts import Parts
+from imgctl.ops.common.open import Parts
+from imgctl.ops.common.operation_record import who
 from imgctl.ops.common.retry import StopSignal, read, write
 from imgctl.ops.common.row_blobs import keys_of
 from imgctl.ops.common.rows import Chosen, pages
-from imgctl.ops.erase.order import EraseOrder, Notes
+from imgctl.ops.erase.options import EraseOrder, Notes
 from imgctl.run.threads import thread_pool
 from imgctl.store.blobs.base import Remnant
 from imgctl.store.catalog.queries import holds as sql

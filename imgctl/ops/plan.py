@@ -15,7 +15,7 @@ from uuid import UUID
 from imgctl.errors import UsageError, usable
 from imgctl.jsontext import parse_json
 from imgctl.model import Image
-from imgctl.ops.common.parts import Parts
+from imgctl.ops.common.open import Parts
 from imgctl.ops.common.retry import StopSignal
 from imgctl.pricing.lines import Json
 from imgctl.run.scratch import atomic_write

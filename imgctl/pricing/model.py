@@ -6,7 +6,7 @@ from datetime import date
 from decimal import Decimal
 
 from imgctl.model import Sized
-from imgctl.pricing import lesson
+from imgctl.pricing import lesson_profile
 from imgctl.pricing.costs import (
     Operation,
     flat_plan,
@@ -15,7 +15,7 @@ from imgctl.pricing.costs import (
     monthly_storage,
     request_cost,
 )
-from imgctl.pricing.lesson import corrections
+from imgctl.pricing.lesson_profile import corrections
 from imgctl.pricing.lines import Line, Period, Unit, counted, total, weighed
 from imgctl.pricing.plan import ROW_BYTES, VIEWED, Figures, Group, Modelled, Month, Plan, Profile, month_lengths
 from imgctl.pricing.prices import STANDARD, Card
@@ -36,7 +36,7 @@ def model(card: Card, plan: Plan, *, profile: Profile = Profile.AWS) -> Modelled
     """Compute the plan's bill by a profile; ConfigError if the card lacks the class of its originals or a price."""
     card.of(plan.originals)
     if profile is Profile.LESSON:
-        months, figures, words = lesson.lesson_months, lesson.lesson_figures, lesson.ASSUMPTIONS
+        months, figures, words = lesson_profile.lesson_months, lesson_profile.lesson_figures, lesson_profile.ASSUMPTIONS
     else:
         months, figures, words = aws_months, aws_figures, ASSUMPTIONS
     return Modelled(

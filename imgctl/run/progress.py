@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Protocol, Self, TextIO, cast
 
-from imgctl.run.silence import silence
+from imgctl.run.closed_stream import silence
 from imgctl.units import counts_of, format_bytes
 
 # A terminal echoes ^C behind the line, and wraps at its last column.

@@ -16,11 +16,11 @@ from imgctl import __version__
 from imgctl.errors import ImgctlError
 from imgctl.run.telemetry.prometheus import CONTENT_TYPE
 from imgctl.web import bucket_events, erasing, events, exports, images, uploads
-from imgctl.web.answers import HealthAnswer, Problem, refusals
 from imgctl.web.auth import Reader, Scope, check_all_users
 from imgctl.web.gallery import routes as gallery
 from imgctl.web.middleware import CLIENT_CLOSED, Middleware
 from imgctl.web.problem import RETRY_SECONDS, Refusal, on_error
+from imgctl.web.schemas import HealthAnswer, Problem, refusals
 from imgctl.web.state import AppState, State
 
 DESCRIPTION = """\

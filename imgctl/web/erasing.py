@@ -9,17 +9,17 @@ from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel
 
 from imgctl.errors import ExitCode, ImgctlError
-from imgctl.ops.common.operations import Recording
+from imgctl.ops.common.operation_record import Recording
 from imgctl.ops.common.transactions import InProcess
-from imgctl.ops.erase.order import EraseOrder, Fate, Outcome
+from imgctl.ops.erase.options import EraseOrder, Fate, Outcome
 from imgctl.ops.erase.start import erase
-from imgctl.ops.receive import missing
+from imgctl.ops.receive_image import missing
 from imgctl.store.catalog.queries.erased import erasures
 from imgctl.store.catalog.queries.lookups import by_id
-from imgctl.web.answers import refusals, was_owned
 from imgctl.web.auth import Caller, Eraser
 from imgctl.web.images import ImageId
 from imgctl.web.problem import Refusal
+from imgctl.web.schemas import refusals, was_owned
 from imgctl.web.state import AppState, state_of
 
 router = APIRouter(tags=["images"])

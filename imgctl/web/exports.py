@@ -17,17 +17,17 @@ from pydantic import BaseModel
 
 from imgctl.errors import ExitCode, ImgctlError
 from imgctl.model import Variant
-from imgctl.ops.common.operations import Recording
+from imgctl.ops.common.operation_record import Recording
 from imgctl.ops.common.spend import terms_of
 from imgctl.ops.common.transactions import InProcess
 from imgctl.ops.export.cost import estimate, survey
-from imgctl.ops.export.order import LEFT_OUT, ExportOrder
+from imgctl.ops.export.options import LEFT_OUT, ExportOrder
 from imgctl.ops.export.stream import stream
 from imgctl.units import DAY_SECONDS, count_of
-from imgctl.web.answers import refusals
 from imgctl.web.auth import Reader, check_user
 from imgctl.web.images import UserId
 from imgctl.web.problem import Refusal
+from imgctl.web.schemas import refusals
 from imgctl.web.state import MOST_EXPORTS, AppState, State
 
 DAYS, MOST_DAYS = 7, 30

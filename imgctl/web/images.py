@@ -18,12 +18,16 @@ from imgctl.errors import BlobMissing, ImageMissing, ImgctlError
 from imgctl.model import Status, Variant, VariantFormat
 from imgctl.ops.common.lookup import Listed, check_indexed, listed, pattern
 from imgctl.ops.ingest.spool import Spool
-from imgctl.ops.receive import Sent, Taken, missing, owned, take
+from imgctl.ops.receive_image import Sent, Taken, missing, owned, take
 from imgctl.ops.support.links import serving
 from imgctl.store.blobs.local import LocalStore
 from imgctl.store.catalog.queries.find import Sought
 from imgctl.store.catalog.queries.lookups import Scope
-from imgctl.web.answers import (
+from imgctl.web.auth import Caller, Reader, Writer, check_user
+from imgctl.web.body import Form, receive
+from imgctl.web.middleware import HEAD
+from imgctl.web.problem import Refusal
+from imgctl.web.schemas import (
     CAPTION_LENGTH,
     Caption,
     ImageAnswer,
@@ -36,10 +40,6 @@ from imgctl.web.answers import (
     unchanged,
     version,
 )
-from imgctl.web.auth import Caller, Reader, Writer, check_user
-from imgctl.web.body import Form, receive
-from imgctl.web.middleware import HEAD
-from imgctl.web.problem import Refusal
 from imgctl.web.state import AppState, State, state_of
 
 PAGE_ROWS, MOST_ROWS = 50, 200

@@ -16,7 +16,7 @@ import uvicorn
 
 from imgctl.config.settings import Settings
 from imgctl.errors import NO_FILES_LEFT_HINT, ConfigError, ImgctlError, out_of_files
-from imgctl.ops.common.parts import Parts, open_parts
+from imgctl.ops.common.open import Parts, open_parts
 from imgctl.ops.common.retry import retry
 from imgctl.run import service
 from imgctl.run.limits import cores, reuse_large_buffers

@@ -15,11 +15,11 @@ from imgctl.config.places import StoreSettings
 from imgctl.errors import ImgctlError, StoreError
 from imgctl.keys import PROBES
 from imgctl.model import Image
-from imgctl.ops.common.parts import Parts
+from imgctl.ops.common.open import Parts
 from imgctl.ops.ingest.recognise import Recogniser
 from imgctl.ops.ingest.spool import PIECE_BYTES, SpoolDirectory
-from imgctl.ops.notify.watch import Watch
-from imgctl.run.window import ByteBudget
+from imgctl.ops.notify.state_changes import Watch
+from imgctl.run.budgets import ByteBudget
 from imgctl.store.blobs.open import open_store
 from imgctl.store.catalog.queries.holds import LegalHold, held_among
 from imgctl.store.catalog.queries.lookups import by_ids

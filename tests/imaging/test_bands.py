@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from imgctl.errors import ImageRejected
-from imgctl.imaging.master import is_flat
-from imgctl.imaging.raster import Raster
+from imgctl.imaging.encode import Raster
+from imgctl.imaging.largest_variant import is_flat
 from imgctl.imaging.render import render
 from imgctl.imaging.vips import pyvips
 from tests.imaging.pictures import FINE, distance, encoded, full, middles, quadrants, recipe_of, worst

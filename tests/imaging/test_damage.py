@@ -5,7 +5,7 @@ import pytest
 
 from bench.photos import scene
 from imgctl.errors import ImageRejected, NotAnImage
-from imgctl.imaging import master
+from imgctl.imaging import largest_variant
 from imgctl.imaging.decoders.choose import decodes
 from imgctl.imaging.decoders.decode import Decoded, Limits
 from imgctl.imaging.probe import Probe, probe
@@ -50,7 +50,7 @@ def test_a_single_memory_shortage_does_not_mark_a_picture_as_damaged(
 
         return iter(((False, first), *others))
 
-    monkeypatch.setattr(master, "decodes", short_of_memory)
+    monkeypatch.setattr(largest_variant, "decodes", short_of_memory)
 
     rendered = render(encoded(scene(320, 240, seed=5, noise=9), "JPEG"), FINE)
 
@@ -62,7 +62,7 @@ def test_a_memory_shortage_does_not_mark_a_picture_as_undecodable(monkeypatch: p
     def fail() -> Decoded:
         raise pyvips.Error("unable to call pngload", "vips_tracked: out of memory -- size == 747MB")
 
-    monkeypatch.setattr(master, "decodes", lambda *_: iter([(False, fail), (True, fail)]))
+    monkeypatch.setattr(largest_variant, "decodes", lambda *_: iter([(False, fail), (True, fail)]))
 
     with pytest.raises(MemoryError, match="out of memory"):
         render(encoded(quadrants(), "PNG"), FINE)

@@ -80,7 +80,7 @@ def test_probe_needs_no_image_library(kind: str) -> None:
         "import sys; from imgctl.imaging.probe import probe;"
         "found = probe(sys.stdin.buffer.read()); assert found.width == 96, found;"
         "heavy = {'PIL', 'pyvips', 'pillow_heif', 'rawpy', 'numpy', 'av', 'pillow_jxl'};"
-        "assert not {*heavy, 'imgctl.imaging.metadata.rare'} & sys.modules.keys()"
+        "assert not {*heavy, 'imgctl.imaging.metadata.rare_formats'} & sys.modules.keys()"
     )
     data = encoded(quadrants(), kind)
 

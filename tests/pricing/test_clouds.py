@@ -10,7 +10,7 @@ from imgctl.config.places import StoreSettings
 from imgctl.config.settings import CostSettings, Settings
 from imgctl.model import Sized
 from imgctl.ops.common.spend import card_in_force
-from imgctl.pricing.card import card_names, card_toml, load_card
+from imgctl.pricing.card_files import card_names, card_toml, load_card
 from imgctl.pricing.costs import (
     Operation,
     early_delete,

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from imgctl.errors import ConfigError
 from imgctl.model import Sized
-from imgctl.pricing.card import load_card
+from imgctl.pricing.card_files import load_card
 from imgctl.pricing.costs import (
     Operation,
     early_delete,

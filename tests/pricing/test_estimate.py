@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imgctl.pricing.card import load_card
+from imgctl.pricing.card_files import load_card
 from imgctl.pricing.estimate import Billing, Estimate, billing, insert_estimate, upload_estimate
 from imgctl.pricing.lines import dollars, plain
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imgctl.errors import ConfigError, UsageError
-from imgctl.pricing.card import load_card
+from imgctl.pricing.card_files import load_card
 from imgctl.pricing.costs import monthly_internet
 from imgctl.pricing.lines import total
 from imgctl.pricing.model import model

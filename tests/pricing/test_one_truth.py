@@ -7,7 +7,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import imgctl
-from imgctl.pricing.card import load_card
+from imgctl.pricing.card_files import load_card
 from imgctl.pricing.prices import Card
 
 SOURCE = Path(imgctl.__file__).parent

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from imgctl.errors import ConfigError
-from imgctl.pricing.card import card_toml, load_card
+from imgctl.pricing.card_files import card_toml, load_card
 from imgctl.pricing.prices import Tier
 from imgctl.pricing.refresh import OFFERS, Value, read_offer, refreshed
 

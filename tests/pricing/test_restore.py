@@ -6,7 +6,7 @@ import pytest
 
 from imgctl.errors import ConfigError
 from imgctl.model import Sized
-from imgctl.pricing.card import load_card
+from imgctl.pricing.card_files import load_card
 from imgctl.pricing.costs import Operation, request_cost, retrieval
 from imgctl.pricing.estimate import Estimate
 from imgctl.pricing.moves import Leaving, hours_words, restore_estimate

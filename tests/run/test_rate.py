@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imgctl.run.window import RateLimit
+from imgctl.run.budgets import RateLimit
 
 
 @given(st.lists(st.integers(1, 10**6), min_size=1, max_size=50), st.integers(1000, 10**7))

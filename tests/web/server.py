@@ -15,10 +15,10 @@ from imgctl.config.service import ServeSettings
 from imgctl.config.settings import Settings
 from imgctl.imaging.decoders.decode import Limits
 from imgctl.model import Image
-from imgctl.ops.common.parts import Parts, open_parts
-from imgctl.ops.work.order import Batch, WorkOrder
-from imgctl.ops.work.processing import job_of, record
-from imgctl.ops.work.task import render_batch
+from imgctl.ops.common.open import Parts, open_parts
+from imgctl.ops.work.options import Batch, WorkOrder
+from imgctl.ops.work.queue import job_of, record
+from imgctl.ops.work.render_task import render_batch
 from imgctl.run.stop import Stop
 from imgctl.store.catalog.queries.claims import claim
 from imgctl.store.catalog.queries.lookups import by_id

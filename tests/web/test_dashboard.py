@@ -12,7 +12,7 @@ from promql_parser import AggregateExpr, Expr, MatchOp, VectorSelector
 
 from imgctl.ops.audit.findings import Code
 from imgctl.ops.ingest.outcome import Fate as Uploaded
-from imgctl.ops.work.order import Fate as Made
+from imgctl.ops.work.options import Fate as Made
 from imgctl.run.telemetry.metrics import (
     ALL,
     ENDED,

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import update
 
-from imgctl.pricing.card import load_card
+from imgctl.pricing.card_files import load_card
 from imgctl.pricing.refresh import OFFERS
 from imgctl.store.catalog.engine import open_catalog
 from imgctl.store.catalog.schema import images

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from imgctl.pricing.card import card_names
+from imgctl.pricing.card_files import card_names
 from imgctl.pricing.plan import PRESETS
 from tests.parts.chromium import Tab
 from tests.whole.conftest import place_of

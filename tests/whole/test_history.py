@@ -7,7 +7,7 @@ import click
 import pytest
 
 from imgctl.cli.common.layout import Command
-from imgctl.ops.common.operations import who
+from imgctl.ops.common.operation_record import who
 from tests.whole.conftest import photo
 from tests.whole.deployment import USER, Deployment, kill_when
 from tools.docs import commands

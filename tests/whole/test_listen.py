@@ -15,8 +15,8 @@ from imgctl.config.places import CatalogSettings
 from imgctl.config.settings import Settings
 from imgctl.keys import PROBES
 from imgctl.model import Status, Variant
-from imgctl.ops.common.parts import open_parts
-from imgctl.ops.receive import Announced, grant
+from imgctl.ops.common.open import open_parts
+from imgctl.ops.receive_image import Announced, grant
 from imgctl.store.blobs.base import SignedPut
 from tests.parts.postgres import sqlite_catalog
 from tests.parts.proxy import Fault, fault_proxy

@@ -14,10 +14,10 @@ from PIL import Image, ImageOps
 from imgctl.config.places import CatalogSettings, StoreSettings
 from imgctl.config.settings import Settings
 from imgctl.model import Variant
-from imgctl.ops.audit.order import AuditOrder
+from imgctl.ops.audit.options import AuditOrder
 from imgctl.ops.audit.report import look_price
 from imgctl.ops.audit.sample import sampled
-from imgctl.ops.common.parts import open_parts
+from imgctl.ops.common.open import open_parts
 from imgctl.ops.common.rows import Chosen
 from imgctl.ops.common.spend import terms_of
 from imgctl.store.catalog.queries.lookups import Scope

@@ -9,7 +9,7 @@ import pytest
 from imgctl.errors import StoreDenied, StoreUnavailable
 from imgctl.keys import PROBES
 from imgctl.model import Status
-from imgctl.ops.work.order import Fate
+from imgctl.ops.work.options import Fate
 from imgctl.store.catalog.engine import open_catalog
 from imgctl.store.catalog.queries.claims import claim
 from tests.parts.proxy import Fault, fault_proxy

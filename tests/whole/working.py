@@ -9,8 +9,8 @@ from contextlib import suppress
 
 from imgctl.imaging.decoders.decode import Limits
 from imgctl.model import Recipe
-from imgctl.ops.work.order import ImageOutcome, WorkOrder
-from imgctl.ops.work.processing import work
+from imgctl.ops.work.options import ImageOutcome, WorkOrder
+from imgctl.ops.work.queue import work
 from imgctl.run.pools.open import open_pool
 from imgctl.run.pools.pool import PoolSettings
 from imgctl.run.stop import Stop

@@ -10,14 +10,14 @@ from imgctl.cli.common.base import Running, Session, running, subcommand
 from imgctl.cli.common.options import order_of
 from imgctl.cli.common.render import say_price
 from imgctl.errors import ExitCode
-from imgctl.imaging.recipe import digest
+from imgctl.imaging.recipe_digest import digest
 from imgctl.model import Variant
-from imgctl.ops.backfill.order import BackfillOrder, Fate, ImageOutcome, Mode, Selection
+from imgctl.ops.backfill.options import BackfillOrder, Fate, ImageOutcome, Mode, Selection
 from imgctl.ops.backfill.start import Backfill, Offer, backfill
-from imgctl.ops.common.parts import open_parts
+from imgctl.ops.common.open import open_parts
 from imgctl.ops.common.spend import Terms, agree
-from imgctl.ops.restore.order import Fate as Restored
-from imgctl.ops.restore.order import RestoreOrder
+from imgctl.ops.restore.options import Fate as Restored
+from imgctl.ops.restore.options import RestoreOrder
 from imgctl.pricing.estimate import Billing
 from imgctl.pricing.moves import hours_words
 from imgctl.store.blobs.base import Tier

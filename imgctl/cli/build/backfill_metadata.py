@@ -7,7 +7,7 @@ from imgctl.cli.common.base import Running, Session, running
 from imgctl.errors import ExitCode
 from imgctl.ops.backfill.metadata import Fate, MetadataOrder, Outcome, Value
 from imgctl.ops.backfill.metadata_run import MetadataRun, metadata_run, price, reading
-from imgctl.ops.common.parts import open_parts
+from imgctl.ops.common.open import open_parts
 from imgctl.ops.common.spend import agree
 from imgctl.pricing.estimate import Billing
 from imgctl.store.catalog.queries.backfill import Fact

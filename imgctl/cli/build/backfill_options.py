@@ -13,7 +13,7 @@ from imgctl.cli.common.types import Parsed
 from imgctl.errors import UsageError
 from imgctl.model import Variant
 from imgctl.ops.backfill.checkpoint import Checkpoint
-from imgctl.ops.backfill.order import Shard
+from imgctl.ops.backfill.options import Shard
 
 FACTS = ("caption", "taken_at", "size")
 

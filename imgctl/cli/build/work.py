@@ -10,12 +10,12 @@ from imgctl.cli.common.render import say_price
 from imgctl.errors import ExitCode
 from imgctl.model import Variant
 from imgctl.ops.backlog import backlog_now
-from imgctl.ops.common.parts import open_parts
+from imgctl.ops.common.open import open_parts
 from imgctl.ops.common.retry import read
 from imgctl.ops.common.spend import Terms
 from imgctl.ops.common.tally import Tally
-from imgctl.ops.work.order import Fate, ImageOutcome
-from imgctl.ops.work.processing import expected, work_here
+from imgctl.ops.work.options import Fate, ImageOutcome
+from imgctl.ops.work.queue import expected, work_here
 from imgctl.pricing.estimate import Billing
 from imgctl.run.telemetry.metrics import OF_THE_CATALOG
 from imgctl.store.catalog.queries.claims import awaiting_restore, backlog

@@ -9,7 +9,7 @@ from imgctl.cli.common.base import Running, Session, running, subcommand
 from imgctl.cli.common.options import Options, file_argument, flag, option
 from imgctl.errors import ExitCode, UsageError
 from imgctl.ops.apply import apply, check
-from imgctl.ops.common.parts import open_parts
+from imgctl.ops.common.open import open_parts
 from imgctl.ops.common.tally import Tally
 from imgctl.ops.plan import Applied, Fate, Site, read_plan
 from imgctl.pricing.lines import Json, dollars

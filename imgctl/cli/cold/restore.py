@@ -13,9 +13,9 @@ from imgctl.cli.common.render import show_table
 from imgctl.errors import ExitCode, UsageError
 from imgctl.model import RETURN_FOR_GOOD
 from imgctl.ops.common.lookup import find_image
-from imgctl.ops.common.parts import open_parts
+from imgctl.ops.common.open import open_parts
 from imgctl.ops.restore.job import RestoreJob, Round
-from imgctl.ops.restore.order import Fate, Outcome, RestoreOrder, Seen, State
+from imgctl.ops.restore.options import Fate, Outcome, RestoreOrder, Seen, State
 from imgctl.ops.restore.survey import Survey
 from imgctl.pricing.costs import retrieval
 from imgctl.pricing.estimate import Billing, Estimate

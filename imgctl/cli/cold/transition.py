@@ -11,12 +11,12 @@ from imgctl.cli.common.base import Running, Session, running, subcommand
 from imgctl.cli.common.options import ScopeOptions, flag, option, order_of, required
 from imgctl.cli.common.types import SIZE
 from imgctl.errors import ExitCode, UsageError
-from imgctl.ops.common.parts import open_parts
+from imgctl.ops.common.open import open_parts
 from imgctl.ops.common.retry import read
 from imgctl.ops.common.tally import Tally, Totals
 from imgctl.ops.transition.eligibility import TARGETS, target_of
 from imgctl.ops.transition.job import TransitionJob, Via
-from imgctl.ops.transition.order import Fate, Outcome, Policy, TransitionOrder, older
+from imgctl.ops.transition.options import Fate, Outcome, Policy, TransitionOrder, older
 from imgctl.ops.transition.survey import Bill
 from imgctl.pricing.estimate import Billing
 from imgctl.pricing.lines import dollars

@@ -18,7 +18,7 @@ from imgctl.cli.common.layout import Command
 from imgctl.cli.common.options import Options, option_name, parameters, setting_option
 from imgctl.cli.common.stdout import to_stdout
 from imgctl.cli.common.types import UserText
-from imgctl.cli.common.watched import Result, operation_of, watched
+from imgctl.cli.common.wrapper import Result, operation_of, watched
 from imgctl.config.load import load_settings
 from imgctl.config.settings import Settings
 from imgctl.errors import ExitCode, UsageError

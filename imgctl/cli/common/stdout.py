@@ -11,7 +11,7 @@ from functools import wraps
 import click
 
 from imgctl.errors import StateError
-from imgctl.run.silence import silence
+from imgctl.run.closed_stream import silence
 
 
 class ReaderLeft(Exception):

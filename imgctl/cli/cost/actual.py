@@ -17,7 +17,7 @@ from imgctl.cli.common.render import (
 )
 from imgctl.cli.common.types import SIZES
 from imgctl.errors import ExitCode
-from imgctl.ops.common.parts import catalog_of
+from imgctl.ops.common.open import catalog_of
 from imgctl.ops.common.spend import card_in_force
 from imgctl.ops.cost.actual import Actual, By, Share, actual
 from imgctl.ops.cost.survey import Question, Survey, survey

@@ -8,7 +8,7 @@ from imgctl.cli.common.options import flag, required
 from imgctl.cli.common.render import card_record, say_unpriced, show_card
 from imgctl.cli.cost.model import PlanOptions
 from imgctl.errors import ExitCode
-from imgctl.ops.common.parts import catalog_of
+from imgctl.ops.common.open import catalog_of
 from imgctl.ops.common.spend import cards_offered
 from imgctl.ops.cost.lab.page import lab_page, write_page
 from imgctl.ops.cost.survey import Question, origin_of, plan_from, survey

@@ -13,7 +13,7 @@ from imgctl.cli.common.types import ANY_COUNT, MONTH, SIZES
 from imgctl.errors import ExitCode
 from imgctl.model import Variant
 from imgctl.ops.common.spend import card_in_force
-from imgctl.pricing.lesson import terabytes
+from imgctl.pricing.lesson_profile import terabytes
 from imgctl.pricing.lines import dollars
 from imgctl.pricing.model import model, wrong_words
 from imgctl.pricing.plan import LESSON_SIZES, Group, Modelled, Plan, Profile

@@ -20,10 +20,10 @@ from imgctl.cli.common.types import amount
 from imgctl.cli.cost.actual import BillOptions
 from imgctl.errors import ExitCode, UsageError
 from imgctl.model import Variant, VariantFormat
-from imgctl.ops.common.parts import catalog_of
+from imgctl.ops.common.open import catalog_of
 from imgctl.ops.common.spend import card_in_force
 from imgctl.ops.cost.proposal import Answer, Proposal, parse_move, propose
-from imgctl.pricing.card import card_names, load_card
+from imgctl.pricing.card_files import card_names, load_card
 from imgctl.pricing.lines import dollars, total
 from imgctl.pricing.prices import Card
 from imgctl.pricing.whatif import Change, WhatIf

@@ -10,7 +10,7 @@ from imgctl.cli.common.types import FORMATS
 from imgctl.cli.ingest.upload import conclude
 from imgctl.errors import ExitCode
 from imgctl.imaging.formats import Format
-from imgctl.ops.common.parts import open_parts
+from imgctl.ops.common.open import open_parts
 from imgctl.ops.common.spend import agree
 from imgctl.ops.ingest.outcome import Fate, FileOutcome, FileTally, Reports, record
 from imgctl.ops.ingest.recognise import Recogniser

@@ -11,7 +11,7 @@ from imgctl.cli.ingest.upload import conclude, follow
 from imgctl.errors import ExitCode, UsageError
 from imgctl.imaging.formats import Format
 from imgctl.ops.ingest.outcome import Fate, FileTally, Reports
-from imgctl.ops.upload.order import UploadedAt, UploadOrder
+from imgctl.ops.upload.options import UploadedAt, UploadOrder
 from imgctl.store.blobs.traits import Kept
 from imgctl.units import count_of, counts_of
 
@@ -60,7 +60,7 @@ def command(session: Session, args: Args) -> ExitCode:
     listen to one queue. A first SIGTERM or SIGINT finishes open objects and returns the other messages, a second
     ends the command at once.
     """
-    from imgctl.ops.common.parts import open_parts
+    from imgctl.ops.common.open import open_parts
     from imgctl.ops.events.listen import Counts, listening
     from imgctl.store.aws.queue import Queue
 

@@ -13,7 +13,7 @@ from imgctl.cli.common.types import FORMATS, SIZE
 from imgctl.errors import ExitCode
 from imgctl.imaging.formats import Format
 from imgctl.ops.ingest.outcome import Fate, FileOutcome, FileTally, Reason, Reports, record
-from imgctl.ops.upload.order import STDIN, Selection, UploadedAt, UploadOrder
+from imgctl.ops.upload.options import STDIN, Selection, UploadedAt, UploadOrder
 from imgctl.store.blobs.traits import Kept
 from imgctl.units import count_of, counts_of, format_bytes
 

@@ -10,7 +10,7 @@ from imgctl.cli.common.options import flag, option, order_of
 from imgctl.cli.ingest.upload import SelectionOptions, lists, show
 from imgctl.errors import ExitCode
 from imgctl.ops.ingest.outcome import Fate, FileOutcome, FileTally, Reports, record
-from imgctl.ops.upload.order import Selection, UploadOrder
+from imgctl.ops.upload.options import Selection, UploadOrder
 from imgctl.ops.verify.check import UNSAFE, Against
 from imgctl.units import count_of, counts_of, format_bytes
 
@@ -45,7 +45,7 @@ def command(session: Session, args: Args) -> ExitCode:
     --list-safe writes the files that are safe to delete. Exit code 4: a file is not safe; 3: a file could not be read or
     has an unsupported format; 0: all files are safe.
     """
-    from imgctl.ops.common.signed import signed_report
+    from imgctl.ops.common.signed_reports import signed_report
     from imgctl.ops.sources.open import is_archive
     from imgctl.ops.verify.safe_list import safe_list
     from imgctl.ops.verify.start import VerifyOrder, verifying

@@ -11,7 +11,7 @@ from imgctl.cli.ingest.upload import conclude, follow
 from imgctl.errors import ExitCode
 from imgctl.imaging.formats import Format
 from imgctl.ops.ingest.outcome import Fate, FileTally, Reports
-from imgctl.ops.upload.order import Selection, UploadedAt, UploadOrder
+from imgctl.ops.upload.options import Selection, UploadedAt, UploadOrder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

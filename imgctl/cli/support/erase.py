@@ -14,10 +14,10 @@ from imgctl.cli.common.options import Options, arguments, flag, option, order_of
 from imgctl.errors import ExitCode, UsageError
 from imgctl.model import Sized
 from imgctl.ops.common.lookup import page_mark
-from imgctl.ops.common.parts import Parts, open_parts
+from imgctl.ops.common.open import Parts, open_parts
 from imgctl.ops.common.spend import Terms, agree
 from imgctl.ops.common.tally import Tally, Totals
-from imgctl.ops.erase.order import HOUR_SECONDS, UNDONE, EraseOrder, Fate, Outcome
+from imgctl.ops.erase.options import HOUR_SECONDS, UNDONE, EraseOrder, Fate, Outcome
 from imgctl.ops.erase.receipt import default_file, make_place, write_receipt
 from imgctl.ops.erase.start import check_secret, erase
 from imgctl.ops.erase.survey import Survey, survey

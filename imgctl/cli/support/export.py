@@ -12,16 +12,16 @@ from imgctl.cli.common.types import VARIANTS
 from imgctl.cli.support.get import blob_record
 from imgctl.errors import ExitCode
 from imgctl.model import Variant
-from imgctl.ops.common.parts import Parts, open_parts
+from imgctl.ops.common.open import Parts, open_parts
 from imgctl.ops.common.rows import Chosen
 from imgctl.ops.common.spend import agree
 from imgctl.ops.export.cost import Found, estimate, survey
 from imgctl.ops.export.job import ExportJob
-from imgctl.ops.export.order import LEFT_OUT, ExportOrder, Fate, Outcome
+from imgctl.ops.export.options import LEFT_OUT, ExportOrder, Fate, Outcome
 from imgctl.ops.restore.job import RestoreJob
-from imgctl.ops.restore.order import Fate as Restored
-from imgctl.ops.restore.order import Outcome as RestoreOutcome
-from imgctl.ops.restore.order import RestoreOrder, State
+from imgctl.ops.restore.options import Fate as Restored
+from imgctl.ops.restore.options import Outcome as RestoreOutcome
+from imgctl.ops.restore.options import RestoreOrder, State
 from imgctl.pricing.costs import retrieval
 from imgctl.pricing.estimate import Estimate
 from imgctl.pricing.moves import hours_words

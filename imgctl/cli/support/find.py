@@ -15,7 +15,7 @@ from imgctl.cli.common.render import show_table
 from imgctl.errors import ExitCode, ImgctlError, UsageError, usable
 from imgctl.model import Image, Status
 from imgctl.ops.common.lookup import Listed, check_indexed, listed, page_mark, record, sought_by
-from imgctl.ops.common.parts import Parts, open_parts
+from imgctl.ops.common.open import Parts, open_parts
 from imgctl.store.catalog.queries.find import Sought
 from imgctl.units import format_bytes
 

@@ -8,10 +8,10 @@ from imgctl.cli.common.options import Options, arguments, flag, required
 from imgctl.cli.common.types import DIRECTORY
 from imgctl.errors import ExitCode, ImageMissing, ImgctlError, UsageError
 from imgctl.ops.common.lookup import find_image
-from imgctl.ops.common.parts import open_parts
+from imgctl.ops.common.open import open_parts
 from imgctl.ops.export.get import fetch
 from imgctl.ops.export.job import refuse_own
-from imgctl.ops.export.order import LEFT_OUT, Fate, Outcome
+from imgctl.ops.export.options import LEFT_OUT, Fate, Outcome
 from imgctl.ops.export.sinks import make_directory
 from imgctl.units import format_bytes
 

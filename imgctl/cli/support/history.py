@@ -7,7 +7,7 @@ from imgctl.cli.common.base import Session, subcommand
 from imgctl.cli.common.options import RangeOptions, option
 from imgctl.cli.common.render import show_table
 from imgctl.errors import ExitCode
-from imgctl.ops.common.parts import catalog_of
+from imgctl.ops.common.open import catalog_of
 from imgctl.ops.support.history import Wanted, counts_in, history, scope_of
 from imgctl.store.catalog.queries.operations import Operation
 from imgctl.units import counts_of, format_seconds

@@ -8,7 +8,7 @@ from imgctl.cli.common.base import Running, Session, running, subcommand
 from imgctl.cli.common.options import Options, flag, option
 from imgctl.cli.common.render import show_table
 from imgctl.errors import ExitCode, UsageError
-from imgctl.ops.common.parts import Parts, open_parts
+from imgctl.ops.common.open import Parts, open_parts
 from imgctl.ops.common.retry import read
 from imgctl.ops.holds import has_images, lock_blobs, place, too_late
 from imgctl.store.catalog.queries.holds import LegalHold, in_force

@@ -9,7 +9,7 @@ from imgctl.cli.common.base import Session, running, subcommand
 from imgctl.cli.common.options import Options, option, required
 from imgctl.cli.support.hold import record, tell_locks
 from imgctl.errors import ExitCode
-from imgctl.ops.common.parts import open_parts
+from imgctl.ops.common.open import open_parts
 from imgctl.ops.holds import end, lifts_locks, to_release
 from imgctl.units import count_of
 

@@ -7,7 +7,7 @@ from imgctl.cli.common.options import Options, argument
 from imgctl.cli.common.render import show_table
 from imgctl.errors import ExitCode
 from imgctl.ops.common.lookup import find_image, record
-from imgctl.ops.common.parts import open_parts
+from imgctl.ops.common.open import open_parts
 from imgctl.ops.support.overview import ObservedBlob, Overview, overview
 from imgctl.units import format_bytes
 

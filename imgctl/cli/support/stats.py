@@ -11,7 +11,7 @@ from imgctl.cli.common.render import show_table
 from imgctl.errors import ExitCode
 from imgctl.model import Status
 from imgctl.ops.common.lookup import grouped
-from imgctl.ops.common.parts import open_parts
+from imgctl.ops.common.open import open_parts
 from imgctl.store.catalog.queries.aggregates import By, Group
 from imgctl.units import format_bytes, format_seconds
 

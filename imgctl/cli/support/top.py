@@ -10,7 +10,7 @@ from imgctl.cli.common.base import Session, subcommand
 from imgctl.cli.common.options import Options, flag, option
 from imgctl.cli.common.screen import Screen
 from imgctl.errors import CatalogError, ExitCode
-from imgctl.ops.common.parts import catalog_of
+from imgctl.ops.common.open import catalog_of
 from imgctl.ops.support.history import counts_in
 from imgctl.ops.support.top import Looker, Snapshot, record
 from imgctl.run.logs import redact

@@ -9,7 +9,7 @@ from imgctl.errors import ExitCode, UsageError
 from imgctl.keys import ORIGINAL
 from imgctl.model import Variant
 from imgctl.ops.common.lookup import find_image
-from imgctl.ops.common.parts import open_parts
+from imgctl.ops.common.open import open_parts
 from imgctl.ops.support.links import Need, link
 
 

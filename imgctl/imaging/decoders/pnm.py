@@ -4,7 +4,7 @@ import re
 import sys
 
 from imgctl.imaging.colour.srgb import finite
-from imgctl.imaging.metadata.plain import HEAD_BYTES, PNM, pam_of
+from imgctl.imaging.metadata.size_only import HEAD_BYTES, PNM, pam_of
 from imgctl.imaging.source import Data
 from imgctl.imaging.vips import pyvips
 

@@ -12,7 +12,7 @@ from uuid import UUID
 from imgctl.errors import StateError, UsageError
 from imgctl.jsontext import parse_json
 from imgctl.ops.audit.findings import Finding, from_record
-from imgctl.ops.audit.order import AuditOrder
+from imgctl.ops.audit.options import AuditOrder
 from imgctl.ops.common.checkpoint import counted, load_state, save_state
 
 

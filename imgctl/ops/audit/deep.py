@@ -18,10 +18,10 @@ from imgctl.errors import BlobArchived, BlobCorrupt, BlobMissing
 from imgctl.keys import FIRST, ORIGINAL, own_key
 from imgctl.model import Image, Status
 from imgctl.ops.audit.findings import Code, Finding, about
-from imgctl.ops.audit.order import AuditOrder, Tally
+from imgctl.ops.audit.options import AuditOrder, Tally
 from imgctl.ops.common.checkpoint import load_state, save_state, state_directory
-from imgctl.ops.common.parts import Parts
-from imgctl.ops.common.ranges import chunks
+from imgctl.ops.common.open import Parts
+from imgctl.ops.common.range_reads import chunks
 from imgctl.ops.common.retry import StopSignal, read
 from imgctl.ops.common.rows import Chosen, pages
 from imgctl.run.threads import thread_pool

@@ -8,7 +8,7 @@ from imgctl.errors import KeyShapeError
 from imgctl.keys import ORIGINAL, key_of, parse_key
 from imgctl.model import INTELLIGENT_TIERING, UNKNOWN
 from imgctl.store.blobs.base import Blob
-from imgctl.store.blobs.pages import Page
+from imgctl.store.blobs.listing_pages import Page
 from imgctl.store.catalog.queries.audit import Line, State
 
 # Sorts behind every role, and behind every digit.

@@ -11,7 +11,7 @@ from imgctl.errors import BucketMissing, StoreError, StoreUnavailable
 from imgctl.model import Image
 from imgctl.ops.audit.findings import Finding
 from imgctl.ops.audit.merge import Candidate
-from imgctl.ops.audit.order import Tally
+from imgctl.ops.audit.options import Tally
 from imgctl.ops.audit.rules import Rules, judge, judge_without_row, named_keys, unnamed_keys
 from imgctl.ops.common.retry import StopSignal, read
 from imgctl.run.threads import end_threads, open_threads

@@ -23,9 +23,9 @@ from imgctl.dates import EPOCH
 from imgctl.keys import ORIGINAL, key_of, new_id
 from imgctl.model import Image, StorageClass, Variant
 from imgctl.ops.audit.findings import FIELDS, Code, Finding
-from imgctl.ops.audit.order import AuditOrder, Tally
-from imgctl.ops.common.cells import guarded
-from imgctl.ops.common.parts import Parts
+from imgctl.ops.audit.options import AuditOrder, Tally
+from imgctl.ops.common.csv_cells import guarded
+from imgctl.ops.common.open import Parts
 from imgctl.ops.common.retry import StopSignal
 from imgctl.ops.common.spend import Terms, card_in_force
 from imgctl.ops.support.links import cdn_url

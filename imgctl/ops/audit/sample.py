@@ -19,15 +19,15 @@ from imgctl.imaging.render import configure
 from imgctl.keys import ORIGINAL
 from imgctl.model import Image, Status, Variant, is_archived
 from imgctl.ops.audit.findings import Code, Finding, about
-from imgctl.ops.audit.order import AuditOrder, Tally
-from imgctl.ops.common.parts import Parts
+from imgctl.ops.audit.options import AuditOrder, Tally
+from imgctl.ops.common.open import Parts
 from imgctl.ops.common.retry import StopSignal, read
 from imgctl.ops.common.rows import pages
 from imgctl.ops.work.driver import rendering
-from imgctl.ops.work.task import fetch, set_up_child
+from imgctl.ops.work.render_task import fetch, set_up_child
+from imgctl.run.budgets import bounded
 from imgctl.run.limits import time_limit
 from imgctl.run.pools.pool import ChildDied
-from imgctl.run.window import bounded
 from imgctl.store.blobs.base import BlobStore
 from imgctl.store.blobs.open import open_store
 from imgctl.store.catalog.queries.audit import drawn, places

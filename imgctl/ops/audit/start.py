@@ -10,24 +10,24 @@ from pathlib import Path
 from uuid import UUID
 
 from imgctl.errors import BucketMissing, UsageError
-from imgctl.imaging.recipe import digest
+from imgctl.imaging.recipe_digest import digest
 from imgctl.keys import FIRST, PROBES, TRASH
 from imgctl.ops.audit.checkpoint import Checkpoint
 from imgctl.ops.audit.deep import deep
 from imgctl.ops.audit.findings import Finding
 from imgctl.ops.audit.merge import ID, Candidate, Cursor, merge_join
-from imgctl.ops.audit.order import AuditOrder, Tally
+from imgctl.ops.audit.options import AuditOrder, Tally
 from imgctl.ops.audit.recheck import BATCH, Inspector
 from imgctl.ops.audit.rules import Rules
 from imgctl.ops.audit.segments import Segment, in_order, outside, within
-from imgctl.ops.common.parts import Parts
+from imgctl.ops.common.open import Parts
 from imgctl.ops.common.retry import StopSignal, read
 from imgctl.ops.common.rows import BadId, pages
-from imgctl.ops.common.signed import places_of
+from imgctl.ops.common.signed_reports import places_of
 from imgctl.run.scratch import Scratch
 from imgctl.store.aws.inventory import open_inventory
 from imgctl.store.blobs.base import Blob
-from imgctl.store.blobs.pages import Page, Pages
+from imgctl.store.blobs.listing_pages import Page, Pages
 from imgctl.store.catalog.engine import Catalog
 from imgctl.store.catalog.queries.audit import APART, TOGETHER, Line, Reading, lines, split
 from imgctl.store.catalog.queries.lookups import clock

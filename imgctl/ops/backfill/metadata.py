@@ -25,8 +25,9 @@ from imgctl.errors import (
 from imgctl.imaging.formats import Format
 from imgctl.imaging.probe import Header, recognise
 from imgctl.model import Image, Status, StorageClass
-from imgctl.ops.backfill.order import Shard, in_shard
-from imgctl.ops.common.ranges import in_store
+from imgctl.ops.backfill.options import Shard
+from imgctl.ops.backfill.wanted import in_shard
+from imgctl.ops.common.range_reads import in_store
 from imgctl.ops.common.retry import StopSignal, retry
 from imgctl.ops.common.rows import Chosen
 from imgctl.ops.ingest.describe import Description, TakenFrom, describe

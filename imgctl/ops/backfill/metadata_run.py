@@ -19,7 +19,7 @@ from imgctl.model import Image, is_archived
 from imgctl.ops.backfill.checkpoint import Checkpoint
 from imgctl.ops.backfill.metadata import Fate, MetadataOrder, Outcome, Reader
 from imgctl.ops.common.checkpoint import state_file
-from imgctl.ops.common.parts import Parts
+from imgctl.ops.common.open import Parts
 from imgctl.ops.common.retry import StopSignal, read, write
 from imgctl.ops.common.rows import BadId, pages
 from imgctl.ops.common.tally import Tally
@@ -31,10 +31,10 @@ from imgctl.ops.sources.base import SourceFile
 from imgctl.ops.sources.local import unreadable
 from imgctl.ops.sources.open import Sources
 from imgctl.ops.upload.choose import chosen
-from imgctl.ops.upload.order import Selection
+from imgctl.ops.upload.options import Selection
 from imgctl.pricing.estimate import Estimate, Reads, reading_estimate
 from imgctl.pricing.prices import STANDARD, Card
-from imgctl.regular import regular
+from imgctl.regular_files import regular
 from imgctl.run.threads import thread_pool
 from imgctl.store.catalog.queries.aggregates import tally
 from imgctl.store.catalog.queries.backfill import FACT_COLUMNS, Fact, Metadata, incomplete, write_metadata

@@ -16,15 +16,16 @@ from sqlalchemy import Connection
 
 from imgctl.errors import BlobArchived, StoreError, StoreUnavailable
 from imgctl.model import Image, Variant, is_archived
-from imgctl.ops.backfill.order import BackfillOrder, Fate, ImageOutcome, leftovers, recipe_after, superseded
+from imgctl.ops.backfill.options import BackfillOrder, Fate, ImageOutcome
 from imgctl.ops.backfill.search import Candidate, Found, Search
-from imgctl.ops.common.parts import Parts
+from imgctl.ops.backfill.wanted import leftovers, recipe_after, superseded
+from imgctl.ops.common.open import Parts
 from imgctl.ops.common.retry import write
-from imgctl.ops.erase.late import delete_if_erased
+from imgctl.ops.erase.late_puts import delete_if_erased
 from imgctl.ops.work.capacity import Capacity
 from imgctl.ops.work.driver import Turn
-from imgctl.ops.work.order import Ending, Job, Outcome
-from imgctl.ops.work.processing import note_looks
+from imgctl.ops.work.options import Ending, Job, Outcome
+from imgctl.ops.work.queue import note_looks
 from imgctl.run.stop import Stop
 from imgctl.store.catalog.lease import Hold
 from imgctl.store.catalog.queries.backfill import Built, finish, release, take

@@ -10,22 +10,14 @@ from sqlalchemy import ColumnElement, Connection
 
 from imgctl.errors import BlobMissing, StoreDenied
 from imgctl.model import Image, Variant
-from imgctl.ops.backfill.order import (
-    NOTHING,
-    BackfillOrder,
-    Fate,
-    ImageOutcome,
-    Mode,
-    in_shard,
-    may_be_left,
-    wanted,
-)
-from imgctl.ops.common.parts import Parts
+from imgctl.ops.backfill.options import BackfillOrder, Fate, ImageOutcome, Mode
+from imgctl.ops.backfill.wanted import NOTHING, in_shard, may_be_left, wanted
+from imgctl.ops.common.open import Parts
 from imgctl.ops.common.retry import StopSignal, read
 from imgctl.ops.common.row_blobs import BlobLooker, RowBlobs
 from imgctl.ops.common.rows import BadId, pages
-from imgctl.ops.restore.look import note, originals, seen
-from imgctl.ops.restore.order import Seen, State
+from imgctl.ops.restore.options import Seen, State
+from imgctl.ops.restore.state import note, originals, seen
 from imgctl.store.catalog.queries.backfill import chosen, up_to
 from imgctl.store.catalog.queries.lookups import PAGE_ROWS, by_ids, clock, edge, page
 

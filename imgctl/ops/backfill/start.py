@@ -16,19 +16,19 @@ from uuid import UUID
 from imgctl.errors import ConfigError
 from imgctl.model import Image, Sized, Status, is_archived, offline_class
 from imgctl.ops.backfill.checkpoint import Checkpoint
-from imgctl.ops.backfill.order import BackfillOrder, Fate, ImageOutcome
+from imgctl.ops.backfill.options import BackfillOrder, Fate, ImageOutcome
 from imgctl.ops.backfill.queue import ReadyRows
 from imgctl.ops.backfill.search import Search
 from imgctl.ops.common.checkpoint import state_file
-from imgctl.ops.common.parts import Parts
+from imgctl.ops.common.open import Parts
 from imgctl.ops.common.retry import StopSignal, read
 from imgctl.ops.common.tally import Tally, Totals
 from imgctl.ops.restore.ask import request
-from imgctl.ops.restore.order import Fate as Restored
-from imgctl.ops.restore.order import Outcome, RestoreOrder
+from imgctl.ops.restore.options import Fate as Restored
+from imgctl.ops.restore.options import Outcome, RestoreOrder
 from imgctl.ops.work.driver import drive, rendering
-from imgctl.ops.work.leases import Leases
-from imgctl.ops.work.task import set_up_child
+from imgctl.ops.work.render_task import set_up_child
+from imgctl.ops.work.renew_leases import Leases
 from imgctl.pricing.costs import retrieval
 from imgctl.pricing.moves import restore_estimate
 from imgctl.pricing.prices import Card

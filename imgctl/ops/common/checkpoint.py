@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from imgctl.errors import StateError
 from imgctl.jsontext import parse_json
-from imgctl.regular import regular
+from imgctl.regular_files import regular
 from imgctl.run.scratch import whole_file
 
 T = TypeVar("T")

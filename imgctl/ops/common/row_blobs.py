@@ -12,7 +12,7 @@ from imgctl.errors import StoreDenied, StoreError, StoreUnavailable
 from imgctl.keys import ORIGINAL, ROLES
 from imgctl.model import Image, is_archived
 from imgctl.ops.common.retry import RETRY_SECONDS, StopSignal, retry
-from imgctl.run.window import RateLimit
+from imgctl.run.budgets import RateLimit
 from imgctl.store.blobs.base import Blob, BlobStore
 
 T = TypeVar("T")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from imgctl.config.settings import Settings
 from imgctl.errors import UsageError
-from imgctl.pricing.card import card_names, load_card
+from imgctl.pricing.card_files import card_names, load_card
 from imgctl.pricing.costs import Operation, request_cost
 from imgctl.pricing.estimate import Billing, billing, caveat
 from imgctl.pricing.lines import dollars, plain

@@ -8,7 +8,7 @@ from decimal import Decimal
 from imgctl.config.settings import Settings
 from imgctl.errors import UsageError
 from imgctl.ops.cost.survey import Question, Survey, survey
-from imgctl.pricing.elsewhere import move_elsewhere
+from imgctl.pricing.other_provider import move_elsewhere
 from imgctl.pricing.prices import Card
 from imgctl.pricing.whatif import Change, Move, Today, WhatIf, what_if
 from imgctl.store.catalog.engine import Catalog

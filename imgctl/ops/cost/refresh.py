@@ -9,7 +9,7 @@ from urllib.request import Request, urlopen
 
 from imgctl.errors import ImgctlError, UsageError
 from imgctl.jsontext import parse_json
-from imgctl.pricing.card import card_toml
+from imgctl.pricing.card_files import card_toml
 from imgctl.pricing.prices import Card
 from imgctl.pricing.refresh import (
     OFFERS,

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from imgctl.errors import StateError, os_reason
 from imgctl.ops.common.checkpoint import make_parent, state_directory
-from imgctl.ops.common.parts import Parts
+from imgctl.ops.common.open import Parts
 from imgctl.ops.common.retry import StopSignal
-from imgctl.ops.common.signed import places_of, signed_report
-from imgctl.ops.erase.order import EraseOrder
+from imgctl.ops.common.signed_reports import places_of, signed_report
+from imgctl.ops.erase.options import EraseOrder
 from imgctl.ops.erase.subject import Subject
 from imgctl.store.catalog.queries.erased import Erasure
 

@@ -17,10 +17,10 @@ from sqlalchemy import Connection
 
 from imgctl.errors import ConfigError
 from imgctl.model import Image, Status
-from imgctl.ops.common.parts import Parts
+from imgctl.ops.common.open import Parts
 from imgctl.ops.common.retry import StopSignal, read, write, write_parts
 from imgctl.ops.common.row_blobs import keys_of
-from imgctl.ops.erase.order import EraseOrder, Fate, Notes, Outcome
+from imgctl.ops.erase.options import EraseOrder, Fate, Notes, Outcome
 from imgctl.ops.erase.subject import Named, Subject
 from imgctl.ops.erase.wipe import Wiper
 from imgctl.store.catalog.queries.erased import Erasure, Mark, conclude, erasures, locked, mark

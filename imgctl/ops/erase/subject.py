@@ -11,11 +11,11 @@ from sqlalchemy import Connection
 
 from imgctl.keys import FIRST
 from imgctl.model import Image
-from imgctl.ops.common.parts import Parts
+from imgctl.ops.common.open import Parts
 from imgctl.ops.common.retry import StopSignal, read
 from imgctl.ops.common.rows import BadId, Chosen, pages, read_ids
-from imgctl.ops.common.signed import read_signed
-from imgctl.ops.erase.order import EraseOrder, Notes
+from imgctl.ops.common.signed_reports import read_signed
+from imgctl.ops.erase.options import EraseOrder, Notes
 from imgctl.run.scratch import Seen
 from imgctl.store.catalog.engine import Catalog
 from imgctl.store.catalog.queries.erased import Erasure, erasures, page

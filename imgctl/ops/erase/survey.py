@@ -12,12 +12,12 @@ from sqlalchemy import Connection
 from imgctl.errors import ImageMissing
 from imgctl.keys import ORIGINAL, TRASH, own_key
 from imgctl.model import UNKNOWN, Sized
-from imgctl.ops.common.parts import Parts
+from imgctl.ops.common.open import Parts
 from imgctl.ops.common.retry import StopSignal, read
 from imgctl.ops.common.row_blobs import keys_of
 from imgctl.ops.common.spend import Terms
 from imgctl.ops.common.tally import Totals
-from imgctl.ops.erase.order import EraseOrder, Notes
+from imgctl.ops.erase.options import EraseOrder, Notes
 from imgctl.ops.erase.subject import Subject
 from imgctl.ops.erase.wipe import Wiper
 from imgctl.ops.support.links import cdn_url

@@ -10,9 +10,9 @@ from sqlalchemy import Connection
 
 from imgctl.errors import StoreUnsupported
 from imgctl.keys import TRASH, named_image
-from imgctl.ops.common.parts import Parts
+from imgctl.ops.common.open import Parts
 from imgctl.ops.common.retry import StopSignal, read, write_parts
-from imgctl.ops.erase.order import EraseOrder, Notes
+from imgctl.ops.erase.options import EraseOrder, Notes
 from imgctl.run.threads import thread_pool
 from imgctl.store.blobs.base import Remnant
 from imgctl.store.catalog.queries.erased import Erasure, Found, erasures, note_found

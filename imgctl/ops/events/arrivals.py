@@ -19,19 +19,19 @@ from imgctl.errors import (
 )
 from imgctl.keys import ORIGINAL, own_key, parse_key
 from imgctl.model import Image, Status
-from imgctl.ops.common.parts import Parts
+from imgctl.ops.common.open import Parts
 from imgctl.ops.common.retry import StopSignal, read, retry
 from imgctl.ops.common.transactions import InProcess
 from imgctl.ops.events.deliveries import PASSING
-from imgctl.ops.events.shapes import Event
+from imgctl.ops.events.event_formats import Event
 from imgctl.ops.ingest.outcome import Fate, FileOutcome, Reason
 from imgctl.ops.ingest.recognise import UNFIT, Recogniser, unfit
 from imgctl.ops.ingest.sidecar import SidecarFiles
-from imgctl.ops.receive import complete
+from imgctl.ops.receive_image import complete
 from imgctl.ops.sources.base import Rules, SourceFile
 from imgctl.ops.sources.open import Sources
 from imgctl.ops.upload.globs import owner_by
-from imgctl.ops.upload.order import Selection, UploadOrder
+from imgctl.ops.upload.options import Selection, UploadOrder
 from imgctl.ops.upload.rules import SelectionRules
 from imgctl.ops.upload.start import Taking, taking
 from imgctl.store.blobs.address import bucket_and_prefix

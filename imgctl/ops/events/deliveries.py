@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from threading import Lock
 
-from imgctl.ops.events.shapes import Event
+from imgctl.ops.events.event_formats import Event
 from imgctl.ops.ingest.outcome import Fate, FileOutcome, Reason
 from imgctl.store.aws.queue import Message
 

@@ -10,16 +10,16 @@ from threading import Event as Flag
 from threading import Lock, Thread
 
 from imgctl.errors import StoreError, StoreUnavailable
-from imgctl.ops.common.parts import Parts
+from imgctl.ops.common.open import Parts
 from imgctl.ops.common.retry import StopSignal, retry
 from imgctl.ops.common.transactions import InProcess
 from imgctl.ops.events.arrivals import Arrivals, Foreign
 from imgctl.ops.events.deliveries import Deliveries, Delivery, End
-from imgctl.ops.events.shapes import BadEvent, Event, events_in
+from imgctl.ops.events.event_formats import BadEvent, Event, events_in
 from imgctl.ops.ingest.outcome import FileOutcome, Reason
 from imgctl.ops.sources.base import SourceFile
 from imgctl.ops.sources.open import DISTANT_READERS, Sources
-from imgctl.ops.upload.order import UploadOrder
+from imgctl.ops.upload.options import UploadOrder
 from imgctl.ops.upload.start import Taking, taking
 from imgctl.store.aws.queue import MOST_MESSAGES, Message, Queue
 

@@ -16,7 +16,7 @@ from uuid import UUID
 
 from imgctl import __version__
 from imgctl.model import Image, Variant
-from imgctl.ops.common.cells import guarded
+from imgctl.ops.common.csv_cells import guarded
 from imgctl.ops.common.lookup import plain
 from imgctl.ops.export.sinks import BAGIT, Member, Sink, Written
 from imgctl.ops.export.state import Exported, State

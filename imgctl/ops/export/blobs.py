@@ -8,8 +8,8 @@ from datetime import datetime
 from imgctl.errors import BlobArchived, BlobCorrupt, BlobMissing, ImgctlError, StateError
 from imgctl.keys import ORIGINAL
 from imgctl.model import Image, Status, Variant
-from imgctl.ops.common.ranges import chunks
-from imgctl.ops.export.order import Fate, Outcome
+from imgctl.ops.common.range_reads import chunks
+from imgctl.ops.export.options import Fate, Outcome
 from imgctl.ops.export.sinks import Sink, Written
 from imgctl.store.blobs.base import BlobStore
 from imgctl.units import count_of

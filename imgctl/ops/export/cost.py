@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 from imgctl.errors import ImageMissing
 from imgctl.model import Sized, Variant, is_archived
-from imgctl.ops.common.parts import Parts
-from imgctl.ops.common.ranges import CHUNK_BYTES
-from imgctl.ops.erase.order import owner_digest
-from imgctl.ops.export.order import ExportOrder
+from imgctl.ops.common.open import Parts
+from imgctl.ops.common.range_reads import CHUNK_BYTES
+from imgctl.ops.erase.options import owner_digest
+from imgctl.ops.export.options import ExportOrder
 from imgctl.pricing.archive import TYPICAL_SIZES
 from imgctl.pricing.estimate import Estimate, Reads, export_estimate
 from imgctl.pricing.prices import Card

@@ -9,7 +9,7 @@ from imgctl.keys import ORIGINAL
 from imgctl.model import Image
 from imgctl.ops.export.blobs import Wanted, deliver, safe_keys
 from imgctl.ops.export.names import safe
-from imgctl.ops.export.order import Fate, Outcome
+from imgctl.ops.export.options import Fate, Outcome
 from imgctl.ops.export.sinks import DirectorySink, digest_of
 from imgctl.store.blobs.base import BlobStore
 

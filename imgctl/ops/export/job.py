@@ -17,20 +17,20 @@ from imgctl.errors import StateError, StoreError, UsageError
 from imgctl.keys import ORIGINAL
 from imgctl.model import Image, Status
 from imgctl.ops.common.checkpoint import counted, load_state, save_state, state_file
-from imgctl.ops.common.parts import Parts
+from imgctl.ops.common.open import Parts
 from imgctl.ops.common.retry import Failures, StopSignal
 from imgctl.ops.common.rows import Chosen, pages
 from imgctl.ops.common.tally import Tally
 from imgctl.ops.export.bag import Bag, record_of
 from imgctl.ops.export.blobs import Wanted, deliver
 from imgctl.ops.export.names import PAYLOAD, paths, variant_path
-from imgctl.ops.export.order import ExportOrder, Fate, Outcome
+from imgctl.ops.export.options import ExportOrder, Fate, Outcome
 from imgctl.ops.export.sinks import BucketSink, DirectorySink, Sink, Written
 from imgctl.ops.export.state import Completion, State
 from imgctl.ops.export.zips import ZipSink
+from imgctl.run.budgets import bounded
 from imgctl.run.limits import return_large_buffers
 from imgctl.run.threads import thread_pool
-from imgctl.run.window import bounded
 from imgctl.store.blobs.open import local_roots, open_store
 from imgctl.store.catalog.queries.aggregates import count_since
 from imgctl.store.catalog.queries.lookups import Scope, clock

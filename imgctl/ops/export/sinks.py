@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 
 from imgctl.errors import BlobExists, StateError, UsageError, os_reason, usable
-from imgctl.ops.common.ranges import sha256_of
+from imgctl.ops.common.range_reads import sha256_of
 from imgctl.ops.ingest.spool import SpoolDirectory
 from imgctl.run.scratch import atomic_write, sweep_parts
 from imgctl.store.blobs.base import BlobStore

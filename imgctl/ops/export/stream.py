@@ -10,10 +10,10 @@ from threading import Lock
 from typing import BinaryIO
 
 from imgctl.errors import StateError
-from imgctl.ops.common.parts import Parts
+from imgctl.ops.common.open import Parts
 from imgctl.ops.common.retry import StopSignal
 from imgctl.ops.export.job import ExportJob
-from imgctl.ops.export.order import ExportOrder
+from imgctl.ops.export.options import ExportOrder
 from imgctl.ops.export.sinks import Member, Sink, Written
 from imgctl.ops.export.state import State
 from imgctl.ops.export.zips import directory, local_header

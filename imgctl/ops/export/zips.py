@@ -20,7 +20,7 @@ from typing import BinaryIO
 
 from imgctl.errors import UsageError
 from imgctl.ops.export.sinks import Member, Sink, Written, make_directory, unwritable
-from imgctl.store.blobs.syncs import sync_directory
+from imgctl.store.blobs.fsyncs import sync_directory
 
 PART = ".part"
 _LOCAL = struct.Struct("<IHHHHHIIIHH")

@@ -19,15 +19,15 @@ from uuid import UUID
 
 from imgctl.model import NewImage, Promised, Status
 from imgctl.ops.common.retry import StopSignal, retry
-from imgctl.ops.ingest.handover import BATCH, Handover, Work
 from imgctl.ops.ingest.original import Prepared, S, as_promised
 from imgctl.ops.ingest.outcome import Fate, FileOutcome, Reason
 from imgctl.ops.ingest.puts import BucketCheck, Putters
+from imgctl.ops.ingest.queues import BATCH, Handover, Work
 from imgctl.ops.ingest.readers import Read, Readers
 from imgctl.run import service
+from imgctl.run.budgets import ByteBudget
 from imgctl.run.limits import Idleness, cores
 from imgctl.run.telemetry import trace
-from imgctl.run.window import ByteBudget
 from imgctl.store.blobs.base import BlobStore
 
 if TYPE_CHECKING:
@@ -252,7 +252,7 @@ class Ingest(Generic[S]):
         """Delete the blobs of images that were erased during their puts; yield the outcomes."""
         if not every:
             return
-        from imgctl.ops.erase.late import delete_late, erased_or_held
+        from imgctl.ops.erase.late_puts import delete_late, erased_or_held
 
         keys = {one.row.id: one.row.original_key for one in every}
         kept = erased_or_held(catalog, keys, stop=self._stop)

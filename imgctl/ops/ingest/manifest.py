@@ -12,7 +12,7 @@ from imgctl.dates import in_utc
 from imgctl.errors import UsageError
 from imgctl.jsontext import parse_json
 from imgctl.keys import is_utf8
-from imgctl.ops.common.cells import unguarded
+from imgctl.ops.common.csv_cells import unguarded
 from imgctl.units import count_of
 from imgctl.users import Users
 

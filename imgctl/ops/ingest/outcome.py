@@ -12,7 +12,7 @@ from typing import Self, TextIO
 from uuid import UUID
 
 from imgctl.errors import StateError, UsageError
-from imgctl.ops.common.cells import guarded
+from imgctl.ops.common.csv_cells import guarded
 from imgctl.ops.common.tally import Tally
 from imgctl.run.scratch import atomic_write
 from imgctl.units import count_of

@@ -12,9 +12,9 @@ from imgctl.errors import StoreDenied, StoreError
 from imgctl.ops.common.retry import StopSignal
 from imgctl.ops.ingest.concurrency import FIRST_CONCURRENCY, AdaptiveConcurrency
 from imgctl.ops.ingest.original import NotTried, Prepared, S, put_original
+from imgctl.run.budgets import RateLimit
 from imgctl.run.telemetry import trace
 from imgctl.run.threads import join_for_a_moment
-from imgctl.run.window import RateLimit
 from imgctl.store.blobs.base import BlobStore
 
 

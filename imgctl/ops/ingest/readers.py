@@ -6,8 +6,8 @@ from typing import Generic, TypeAlias, TypeVar
 
 from imgctl.ops.ingest.original import Prepared, S
 from imgctl.ops.ingest.outcome import FileOutcome
+from imgctl.run.budgets import ByteBudget
 from imgctl.run.threads import join_for_a_moment
-from imgctl.run.window import ByteBudget
 
 # Small at first, so that the puts begin at once.
 FIRST_CHUNK = 8

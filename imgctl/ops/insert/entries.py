@@ -10,7 +10,7 @@ from uuid import UUID
 
 from imgctl.errors import KeyShapeError, usable
 from imgctl.keys import is_utf8, parse_key
-from imgctl.ops.common.ranges import CHUNK_BYTES
+from imgctl.ops.common.range_reads import CHUNK_BYTES
 from imgctl.ops.ingest.manifest import BadLine, Row, owner_and_date, rows
 from imgctl.ops.ingest.outcome import FileOutcome, Reason
 from imgctl.pricing.estimate import Estimate, insert_estimate

@@ -17,8 +17,8 @@ from imgctl.errors import (
 from imgctl.imaging.probe import Header, probe_of
 from imgctl.keys import first_id
 from imgctl.model import Image, NewImage, Status
-from imgctl.ops.common.parts import Parts
-from imgctl.ops.common.ranges import CHUNK_BYTES, chunks, in_store
+from imgctl.ops.common.open import Parts
+from imgctl.ops.common.range_reads import CHUNK_BYTES, chunks, in_store
 from imgctl.ops.common.retry import Failures, StopSignal, read
 from imgctl.ops.common.transactions import InProcess
 from imgctl.ops.ingest.describe import describe
@@ -27,7 +27,7 @@ from imgctl.ops.ingest.original import Content, Prepared, StoredBlob, file_name,
 from imgctl.ops.ingest.outcome import Fate, FileOutcome, Reason
 from imgctl.ops.ingest.recognise import UNFIT, LeftOut, Recogniser, unfit
 from imgctl.ops.insert.entries import Entry
-from imgctl.run.window import ByteBudget
+from imgctl.run.budgets import ByteBudget
 from imgctl.store.blobs.base import Blob
 from imgctl.store.catalog.queries.lookups import by_ids
 

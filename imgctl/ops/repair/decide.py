@@ -7,7 +7,7 @@ from uuid import UUID
 from imgctl.keys import ORIGINAL
 from imgctl.model import Image, Status, Variant
 from imgctl.ops.audit.findings import Code, Finding
-from imgctl.ops.repair.order import Decision, Do, Evidence, RepairOrder
+from imgctl.ops.repair.options import Decision, Do, Evidence, RepairOrder
 from imgctl.units import count_of
 
 LOST = "lost"

@@ -19,11 +19,11 @@ from imgctl.imaging.recognise import sniff
 from imgctl.keys import ORIGINAL
 from imgctl.model import Image, Recipe, Variant, fit
 from imgctl.ops.audit.findings import Code, Finding
-from imgctl.ops.common.parts import Parts
-from imgctl.ops.common.ranges import sha256_of
+from imgctl.ops.common.open import Parts
+from imgctl.ops.common.range_reads import sha256_of
 from imgctl.ops.common.retry import StopSignal, read, write
 from imgctl.ops.repair.decide import blob_key, decide, image_of
-from imgctl.ops.repair.order import ACTS, Decision, Do, Evidence, Fate, Outcome, RepairOrder
+from imgctl.ops.repair.options import ACTS, Decision, Do, Evidence, Fate, Outcome, RepairOrder
 from imgctl.ops.repair.trash import carry, trash_key
 from imgctl.run.threads import thread_pool
 from imgctl.store.blobs.base import Blob, BlobStore

@@ -9,15 +9,15 @@ from pathlib import Path
 from imgctl.errors import ImgctlError
 from imgctl.keys import ORIGINAL
 from imgctl.ops.audit.findings import Code, Finding, FindingsFile, Why, from_record
-from imgctl.ops.audit.order import AuditOrder, Tally
+from imgctl.ops.audit.options import AuditOrder, Tally
 from imgctl.ops.audit.start import audit
-from imgctl.ops.common.parts import Parts
+from imgctl.ops.common.open import Parts
 from imgctl.ops.common.retry import StopSignal
 from imgctl.ops.common.rows import BadId
 from imgctl.ops.plan import Action, Applied, Fate, PlanWriter, Site, row_version
 from imgctl.ops.repair.decide import image_of
-from imgctl.ops.repair.order import ACTS, Decision, Do, Outcome, RepairOrder
-from imgctl.ops.repair.order import Fate as Repaired
+from imgctl.ops.repair.options import ACTS, Decision, Do, Outcome, RepairOrder
+from imgctl.ops.repair.options import Fate as Repaired
 from imgctl.ops.repair.pipeline import Repairs, repair
 from imgctl.run.scratch import Scratch
 from imgctl.run.threads import thread_pool

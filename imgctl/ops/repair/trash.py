@@ -14,11 +14,11 @@ from imgctl.errors import BlobCorrupt, BlobExists, BlobMissing, ImgctlError
 from imgctl.imaging.formats import SUPPORTED
 from imgctl.keys import TRASH, named_image
 from imgctl.model import VariantFormat
-from imgctl.ops.common.parts import Parts
-from imgctl.ops.common.ranges import sha256_of
+from imgctl.ops.common.open import Parts
+from imgctl.ops.common.range_reads import sha256_of
 from imgctl.ops.common.retry import StopSignal, read
-from imgctl.ops.erase.late import delete_if_erased
-from imgctl.ops.repair.order import Fate
+from imgctl.ops.erase.late_puts import delete_if_erased
+from imgctl.ops.repair.options import Fate
 from imgctl.run.threads import thread_pool
 from imgctl.store.blobs.base import Blob, BlobStore
 from imgctl.store.catalog.queries.reservations import erased_among

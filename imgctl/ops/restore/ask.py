@@ -8,13 +8,13 @@ from decimal import Decimal
 
 from imgctl.errors import StoreError
 from imgctl.model import RETURN_FOR_GOOD, Image, StorageClass
-from imgctl.ops.common.parts import Parts
+from imgctl.ops.common.open import Parts
 from imgctl.ops.common.retry import Failures, StopSignal
-from imgctl.ops.restore.look import is_wanted, note, originals, seen
-from imgctl.ops.restore.order import Fate, Outcome, RestoreOrder, Seen, State
+from imgctl.ops.restore.options import Fate, Outcome, RestoreOrder, Seen, State
+from imgctl.ops.restore.state import is_wanted, note, originals, seen
 from imgctl.ops.restore.survey import price_of
+from imgctl.run.budgets import RateLimit
 from imgctl.run.threads import thread_pool
-from imgctl.run.window import RateLimit
 from imgctl.store.blobs.base import Blob, Restore
 
 BEYOND_LIMIT = "beyond the limit"

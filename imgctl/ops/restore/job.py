@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 
-from imgctl.ops.common.parts import Parts
+from imgctl.ops.common.open import Parts
 from imgctl.ops.common.retry import StopSignal
 from imgctl.ops.common.rows import Chosen, pages
 from imgctl.ops.common.spend import Terms, agree
 from imgctl.ops.common.tally import Tally
 from imgctl.ops.restore.ask import move_back, request
-from imgctl.ops.restore.order import Fate, Outcome, RestoreOrder, Seen, State
+from imgctl.ops.restore.options import Fate, Outcome, RestoreOrder, Seen, State
 from imgctl.ops.restore.plan import planned
 from imgctl.ops.restore.survey import Survey, status, survey
 from imgctl.pricing.costs import retrieval

@@ -12,7 +12,7 @@ from imgctl.ops.common.spend import Terms
 from imgctl.ops.plan import Action, Applied, PlanWriter, Site, row_version
 from imgctl.ops.plan import Fate as Performed
 from imgctl.ops.restore.ask import RUN_ENDED, request
-from imgctl.ops.restore.order import RESTORES_A_SECOND, Fate, Outcome, RestoreOrder
+from imgctl.ops.restore.options import RESTORES_A_SECOND, Fate, Outcome, RestoreOrder
 from imgctl.ops.restore.survey import Needs
 from imgctl.pricing.lines import Json
 from imgctl.store.blobs.base import Tier

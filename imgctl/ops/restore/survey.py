@@ -7,12 +7,12 @@ from decimal import Decimal
 
 from imgctl.errors import UsageError
 from imgctl.model import ARCHIVE_TIERS, Sized, StorageClass
-from imgctl.ops.common.parts import Parts
+from imgctl.ops.common.open import Parts
 from imgctl.ops.common.retry import Failures, StopSignal
 from imgctl.ops.common.rows import BadId, Chosen, pages
 from imgctl.ops.common.tally import Totals
-from imgctl.ops.restore.look import is_wanted, note, originals, seen
-from imgctl.ops.restore.order import RestoreOrder, Seen, State
+from imgctl.ops.restore.options import RestoreOrder, Seen, State
+from imgctl.ops.restore.state import is_wanted, note, originals, seen
 from imgctl.pricing.estimate import Billing, Estimate
 from imgctl.pricing.moves import Leaving, restore_estimate
 from imgctl.pricing.prices import Card

@@ -21,8 +21,8 @@ from imgctl.ops.ingest.spool import SpoolDirectory
 from imgctl.ops.sources.base import STREAM_ABOVE, Read, Rules, SourceFile, Stat, of_bytes, of_pieces, own_store
 from imgctl.ops.sources.members import stamp_of
 from imgctl.ops.sources.walk import Branches
-from imgctl.store.blobs.elsewhere import Elsewhere, Got
-from imgctl.store.blobs.pages import Page, Restored
+from imgctl.store.blobs.listing_pages import Page, Restored
+from imgctl.store.blobs.source_buckets import Elsewhere, Got
 
 # Pages listed ahead before a file of the first is read: a sidecar is named like its photo, so its key is near.
 AHEAD = 3

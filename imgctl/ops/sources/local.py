@@ -13,7 +13,7 @@ from imgctl.ops.ingest.recognise import Recogniser
 from imgctl.ops.ingest.sidecar import SidecarFiles
 from imgctl.ops.sources.base import STREAM_ABOVE, Read, Rules, SourceFile
 from imgctl.ops.sources.walk import classified, name_of, refused, walk
-from imgctl.regular import regular
+from imgctl.regular_files import regular
 
 PIECE = 2**20
 

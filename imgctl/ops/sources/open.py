@@ -198,7 +198,7 @@ class Sources:
 
     def _open_distant(self, name: str, *, singly: bool) -> "BucketFiles":
         from imgctl.ops.sources.bucket import BucketFiles
-        from imgctl.store.blobs.elsewhere import open_elsewhere
+        from imgctl.store.blobs.source_buckets import open_elsewhere
 
         inbox = self._settings.inbox_url
         if inbox and f"{name.rstrip('/')}/".startswith(inbox):

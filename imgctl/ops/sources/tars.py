@@ -24,7 +24,7 @@ from imgctl.ops.sources.members import (
     too_long,
     unreadable,
 )
-from imgctl.regular import regular
+from imgctl.regular_files import regular
 from imgctl.units import count_of
 
 _BROKEN = (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, ValueError)

@@ -24,7 +24,7 @@ from imgctl.ops.sources.members import (
     too_long,
     unreadable,
 )
-from imgctl.regular import regular
+from imgctl.regular_files import regular
 from imgctl.units import count_of
 
 # Deflate compresses at most 1,032:1, and pictures and films hardly at all: a large file above this ratio is a ZIP bomb.

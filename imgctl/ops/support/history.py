@@ -9,7 +9,7 @@ from uuid import UUID
 
 from imgctl.model import Image
 from imgctl.ops.common.lookup import find_image, id_in
-from imgctl.ops.common.operations import MORE
+from imgctl.ops.common.operation_record import MORE
 from imgctl.store.catalog.engine import Catalog
 from imgctl.store.catalog.queries.lookups import PAGE_ROWS, Scope, by_id
 from imgctl.store.catalog.queries.operations import Operation, newest

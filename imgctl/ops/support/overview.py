@@ -9,11 +9,11 @@ from imgctl.config.settings import Settings
 from imgctl.errors import ImgctlError
 from imgctl.imaging.formats import KNOWN, Kind, format_by_name
 from imgctl.imaging.probe import recognise
-from imgctl.imaging.recipe import digest
+from imgctl.imaging.recipe_digest import digest
 from imgctl.keys import ORIGINAL, ROLES, key_of
 from imgctl.model import Image, Sized, Status, Variant, VariantFormat, is_archived
-from imgctl.ops.common.parts import Parts
-from imgctl.ops.common.ranges import in_store
+from imgctl.ops.common.open import Parts
+from imgctl.ops.common.range_reads import in_store
 from imgctl.ops.common.spend import card_in_force
 from imgctl.pricing.costs import monthly_storage
 from imgctl.pricing.estimate import Billing, Estimate, billing, estimated

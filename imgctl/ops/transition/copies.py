@@ -11,8 +11,8 @@ from imgctl.model import Image
 from imgctl.ops.common.retry import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, RETRY_SECONDS, STORE_OUTAGES, StopSignal
 from imgctl.ops.transition.eligibility import Verdict
 from imgctl.pricing.prices import STANDARD
+from imgctl.run.budgets import RateLimit, bounded
 from imgctl.run.threads import end_threads, open_threads
-from imgctl.run.window import RateLimit, bounded
 from imgctl.store.blobs.base import Blob, BlobStore
 from imgctl.store.catalog.queries.storage_class import Seen, Settled
 

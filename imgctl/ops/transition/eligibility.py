@@ -8,7 +8,7 @@ from typing import NamedTuple
 from imgctl.errors import ConfigError, UsageError
 from imgctl.model import Image, Status, StorageClass, Variant, classes_of
 from imgctl.ops.common.row_blobs import RowBlobs
-from imgctl.ops.transition.order import Policy, Reason
+from imgctl.ops.transition.options import Policy, Reason
 from imgctl.pricing.moves import Origin, break_even_bytes, origin
 from imgctl.pricing.prices import STANDARD, Card
 from imgctl.store.blobs.base import Blob

@@ -12,16 +12,16 @@ from pathlib import Path
 
 from imgctl.config.places import StoreSettings
 from imgctl.errors import UsageError
-from imgctl.ops.common.parts import Parts
+from imgctl.ops.common.open import Parts
 from imgctl.ops.common.retry import StopSignal, write
 from imgctl.ops.common.rows import BadId
 from imgctl.ops.common.spend import Terms, agree
 from imgctl.ops.plan import PlanWriter
 from imgctl.ops.transition.copies import seen_of
 from imgctl.ops.transition.eligibility import Verdict
+from imgctl.ops.transition.from_plan import DO, action_of
 from imgctl.ops.transition.move import transition
-from imgctl.ops.transition.order import Outcome, TransitionOrder
-from imgctl.ops.transition.planned import DO, action_of
+from imgctl.ops.transition.options import Outcome, TransitionOrder
 from imgctl.ops.transition.survey import Bill, Judges, Survey, bill_of, judges, survey
 from imgctl.pricing.estimate import Billing
 from imgctl.pricing.moves import Origin, break_even_bytes

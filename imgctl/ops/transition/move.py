@@ -15,14 +15,14 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from imgctl.model import Image, Status
-from imgctl.ops.common.parts import Parts
+from imgctl.ops.common.open import Parts
 from imgctl.ops.common.retry import StopSignal, read, write
-from imgctl.ops.erase.late import delete_if_erased
+from imgctl.ops.erase.late_puts import delete_if_erased
 from imgctl.ops.transition.copies import Job, Moved, Mover, found_of, job_of, seen_of, settled_of
 from imgctl.ops.transition.eligibility import Verdict
-from imgctl.ops.transition.order import Fate, Outcome, Reason, TransitionOrder
+from imgctl.ops.transition.options import Fate, Outcome, Reason, TransitionOrder
 from imgctl.ops.transition.survey import Judges, outcome
-from imgctl.ops.work.leases import Leases
+from imgctl.ops.work.renew_leases import Leases
 from imgctl.store.catalog.engine import Catalog
 from imgctl.store.catalog.lease import Hold
 from imgctl.store.catalog.queries.holds import in_force

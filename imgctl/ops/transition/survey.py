@@ -7,17 +7,17 @@ from decimal import Decimal
 
 from imgctl.errors import StoreDenied
 from imgctl.model import Image
-from imgctl.ops.common.parts import Parts
+from imgctl.ops.common.open import Parts
 from imgctl.ops.common.retry import StopSignal, read
 from imgctl.ops.common.row_blobs import BlobLooker
 from imgctl.ops.common.rows import BadId, pages
 from imgctl.ops.common.tally import Tally, Totals
 from imgctl.ops.transition.eligibility import Eligibility, Verdict
-from imgctl.ops.transition.order import Fate, Outcome, TransitionOrder
+from imgctl.ops.transition.options import Fate, Outcome, TransitionOrder
 from imgctl.pricing.estimate import Estimate
 from imgctl.pricing.moves import Origin, monthly_before, payback_months, saving_per_month, transition_estimate
+from imgctl.run.budgets import RateLimit
 from imgctl.run.threads import thread_pool
-from imgctl.run.window import RateLimit
 from imgctl.store.blobs.base import BlobStore
 from imgctl.store.catalog.queries.lookups import clock
 

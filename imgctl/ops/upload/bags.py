@@ -13,7 +13,7 @@ from imgctl.ops.ingest.outcome import FileOutcome
 from imgctl.ops.sources.base import SourceFile
 from imgctl.ops.sources.members import Member, MemberIndex
 from imgctl.ops.sources.open import Sources
-from imgctl.regular import regular
+from imgctl.regular_files import regular
 
 if TYPE_CHECKING:
     from imgctl.ops.sources.archives import ArchiveFiles

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from imgctl.ops.sources.base import Chosen, Source
 from imgctl.ops.sources.open import Sources
 from imgctl.ops.upload.bags import open_bag
-from imgctl.ops.upload.order import Selection, check
+from imgctl.ops.upload.options import Selection, check
 from imgctl.ops.upload.rules import SelectionRules
 
 
@@ -18,7 +18,7 @@ def chosen(selection: Selection, sources: Sources) -> Chosen:
     check(selection)
     rules = SelectionRules(selection)
     if selection.manifest is not None:
-        from imgctl.ops.upload.named import from_manifest
+        from imgctl.ops.upload.named_files import from_manifest
 
         return from_manifest(selection.manifest, rules, sources, selection)
     # Opened at once: an invalid source ends the run before anything is uploaded.
@@ -26,12 +26,12 @@ def chosen(selection: Selection, sources: Sources) -> Chosen:
     in_bags = {bag.path for bag in bags}
     found: list[Chosen] = []
     if bags:
-        from imgctl.ops.upload.named import from_bag
+        from imgctl.ops.upload.named_files import from_bag
 
         found += (from_bag(bag, selection, sources) for bag in bags)
     found.append(_from_sources(sources.open(path for path in selection.paths if path not in in_bags), rules))
     if selection.files_from is not None:
-        from imgctl.ops.upload.named import from_list
+        from imgctl.ops.upload.named_files import from_list
 
         found.append(from_list(selection.files_from, rules, sources))
     return _each_of(found)

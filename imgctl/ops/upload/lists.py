@@ -12,7 +12,7 @@ from uuid import UUID
 from imgctl.errors import UsageError, usable
 from imgctl.ops.ingest.manifest import BadLine, Row, moment_of, owner_and_date, rows
 from imgctl.ops.sources.base import Described
-from imgctl.ops.upload.order import STDIN
+from imgctl.ops.upload.options import STDIN
 from imgctl.units import count_of
 from imgctl.users import Users
 

@@ -17,8 +17,8 @@ from imgctl.ops.ingest.original import Content, Prepared, file_name, new_row
 from imgctl.ops.ingest.outcome import FileOutcome, Reason
 from imgctl.ops.ingest.recognise import UNFIT, Recogniser, unfit
 from imgctl.ops.sources.base import STREAM_ABOVE, Read, SourceFile
-from imgctl.ops.upload.order import UploadedAt, UploadOrder
-from imgctl.run.window import ByteBudget
+from imgctl.ops.upload.options import UploadedAt, UploadOrder
+from imgctl.run.budgets import ByteBudget
 
 # Memory in bytes that a larger file takes, because it is streamed.
 STREAM_HELD = 32 * 2**20

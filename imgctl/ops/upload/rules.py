@@ -8,7 +8,7 @@ from uuid import UUID
 from imgctl.ops.ingest.outcome import FileOutcome, Reason
 from imgctl.ops.sources.base import SourceFile, Stat, own_store
 from imgctl.ops.upload.globs import Globs, owner_by
-from imgctl.ops.upload.order import Selection
+from imgctl.ops.upload.options import Selection
 from imgctl.units import format_bytes
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -12,8 +12,8 @@ from pathlib import Path
 from imgctl.config.places import StoreSettings
 from imgctl.config.settings import Settings
 from imgctl.ops.common.checkpoint import state_directory
-from imgctl.ops.common.operations import begin_current
-from imgctl.ops.common.parts import opening
+from imgctl.ops.common.open import opening
+from imgctl.ops.common.operation_record import begin_current
 from imgctl.ops.common.retry import StopSignal
 from imgctl.ops.common.transactions import Transactions
 from imgctl.ops.ingest.loop import Ingest, IngestOrder
@@ -22,13 +22,13 @@ from imgctl.ops.ingest.outcome import FileOutcome
 from imgctl.ops.ingest.recognise import Recogniser
 from imgctl.ops.sources.base import SourceFile
 from imgctl.ops.sources.open import Sources, looked
-from imgctl.ops.upload.already import AlreadyUploaded
 from imgctl.ops.upload.choose import chosen
 from imgctl.ops.upload.journal import Entry, Journal
-from imgctl.ops.upload.order import Selection, UploadOrder
+from imgctl.ops.upload.options import Selection, UploadOrder
 from imgctl.ops.upload.prepare import Preparing, prepared
+from imgctl.ops.upload.unchanged import AlreadyUploaded
+from imgctl.run.budgets import ByteBudget
 from imgctl.run.limits import collect_from_here, raise_open_files, reuse_large_buffers
-from imgctl.run.window import ByteBudget
 from imgctl.store.blobs.base import BlobStore
 from imgctl.store.blobs.open import local_roots
 

@@ -10,8 +10,8 @@ from uuid import UUID
 from imgctl.errors import BlobArchived, BlobCorrupt, BlobMissing, StoreUnavailable
 from imgctl.keys import ORIGINAL
 from imgctl.model import Image, Status
-from imgctl.ops.common.parts import Parts
-from imgctl.ops.common.ranges import sha256_of
+from imgctl.ops.common.open import Parts
+from imgctl.ops.common.range_reads import sha256_of
 from imgctl.ops.common.retry import StopSignal, read, retry
 from imgctl.ops.common.row_blobs import BlobLooker, RowBlobs
 from imgctl.ops.ingest.outcome import Fate, FileOutcome, Reason

@@ -11,9 +11,9 @@ from queue import Empty, Full, Queue
 from typing import TypeAlias
 
 from imgctl.config.settings import Settings
-from imgctl.ops.common.parts import open_parts
+from imgctl.ops.common.open import open_parts
 from imgctl.ops.common.retry import StopSignal
-from imgctl.ops.common.signed import places_of
+from imgctl.ops.common.signed_reports import places_of
 from imgctl.ops.common.transactions import InProcess, Transactions
 from imgctl.ops.ingest.original import Prepared
 from imgctl.ops.ingest.outcome import FileOutcome
@@ -21,16 +21,16 @@ from imgctl.ops.ingest.readers import Readers
 from imgctl.ops.ingest.recognise import Recogniser
 from imgctl.ops.sources.base import SourceFile
 from imgctl.ops.sources.open import Sources, looked
-from imgctl.ops.upload.already import AlreadyUploaded
 from imgctl.ops.upload.choose import chosen
 from imgctl.ops.upload.journal import Journal
-from imgctl.ops.upload.order import Selection, UploadOrder
+from imgctl.ops.upload.options import Selection, UploadOrder
 from imgctl.ops.upload.prepare import Preparing, prepared
 from imgctl.ops.upload.start import journal_file, own_directories
+from imgctl.ops.upload.unchanged import AlreadyUploaded
 from imgctl.ops.verify.check import Against, Checker, Hashed, is_bucket
+from imgctl.run.budgets import ByteBudget
 from imgctl.run.limits import reuse_large_buffers
 from imgctl.run.threads import thread_pool
-from imgctl.run.window import ByteBudget
 
 CHUNK = 64
 MOST_READERS = 8

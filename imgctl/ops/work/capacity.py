@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from uuid import UUID
 
 from imgctl.errors import DecoderMissing, NoRoom
-from imgctl.ops.work.order import Ending, Job, Outcome
-from imgctl.ops.work.task import SPOOL_FROM_BYTES
+from imgctl.ops.work.options import Ending, Job, Outcome
+from imgctl.ops.work.render_task import SPOOL_FROM_BYTES
 from imgctl.store.catalog.queries.claims import Renderable
 
 RETRY_SECONDS = 60.0

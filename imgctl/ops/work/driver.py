@@ -17,8 +17,8 @@ from imgctl.config.settings import Settings
 from imgctl.errors import ImgctlError
 from imgctl.ops.common.retry import write
 from imgctl.ops.work.in_flight import InFlight, StoreWatch
-from imgctl.ops.work.leases import Leases
-from imgctl.ops.work.order import Ending, Job, Outcome, WorkOrder, order_of
+from imgctl.ops.work.options import Ending, Job, Outcome, WorkOrder, order_of
+from imgctl.ops.work.renew_leases import Leases
 from imgctl.run import service
 from imgctl.run.limits import cores
 from imgctl.run.pools.open import open_pool

@@ -15,8 +15,8 @@ from uuid import UUID
 from imgctl.config.places import StoreSettings
 from imgctl.errors import ImgctlError, StoreDenied, StoreError, StoreUnavailable, WorkerError
 from imgctl.ops.common.retry import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, STORE_OUTAGES
-from imgctl.ops.work.order import Batch, Ending, Job, Outcome, WorkOrder
-from imgctl.ops.work.task import check_store, render_batch
+from imgctl.ops.work.options import Batch, Ending, Job, Outcome, WorkOrder
+from imgctl.ops.work.render_task import check_store, render_batch
 from imgctl.run.pools.child import TOO_LARGE
 from imgctl.run.pools.pool import ChildDied, Pool, PoolGone
 

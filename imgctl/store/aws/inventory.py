@@ -20,7 +20,7 @@ from imgctl.config.places import StoreSettings
 from imgctl.errors import StoreError, UsageError
 from imgctl.jsontext import parse_json
 from imgctl.store.blobs.address import bucket_and_prefix
-from imgctl.store.blobs.pages import PAGE_KEYS, Page
+from imgctl.store.blobs.listing_pages import PAGE_KEYS, Page
 
 _HINT = "use the manifest.json of an S3 Inventory report, a path or s3://BUCKET/KEY"
 _RANGE = "SELECT key, size, modified, class FROM blobs WHERE key > ?1 AND (?2 = '' OR key <= ?2) ORDER BY key"

@@ -22,7 +22,7 @@ from imgctl.errors import BlobArchived, BlobCorrupt
 from imgctl.model import S3_CLASSES, UNKNOWN, StorageClass, is_archived
 from imgctl.store.blobs.base import Blob
 from imgctl.store.blobs.files import DurableDirectory, etag_of, replaced, unchanged
-from imgctl.store.blobs.syncs import sync_directory
+from imgctl.store.blobs.fsyncs import sync_directory
 from imgctl.store.blobs.walk import Range, files_below, walk
 
 _RESTORED = ".restored"

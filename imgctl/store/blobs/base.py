@@ -11,7 +11,7 @@ from typing import NamedTuple, Protocol
 
 from imgctl.errors import KeyShapeError, StoreError, StoreUnsupported
 from imgctl.model import INTELLIGENT_TIERING, S3_CLASSES, UNKNOWN, StorageClass, is_archived
-from imgctl.store.blobs.pages import Page, Restored
+from imgctl.store.blobs.listing_pages import Page, Restored
 from imgctl.store.blobs.traits import Kept, Traits
 
 

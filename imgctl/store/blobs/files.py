@@ -20,8 +20,8 @@ from imgctl.errors import (
     StoreFull,
     out_of_files,
 )
-from imgctl.regular import regular
-from imgctl.store.blobs.syncs import SharedSyncs, sync_directory
+from imgctl.regular_files import regular
+from imgctl.store.blobs.fsyncs import SharedSyncs, sync_directory
 
 Chunk = bytes | memoryview
 Publish = Callable[[Path, Path], None]

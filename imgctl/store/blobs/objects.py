@@ -12,8 +12,8 @@ from obstore.exceptions import InvalidPathError
 from imgctl.errors import BlobCorrupt, BlobExists, BlobMissing, StoreError
 from imgctl.keys import PROBES
 from imgctl.store.blobs.base import Blob, BlobStore, checked, is_portable
-from imgctl.store.blobs.calls import Calls
 from imgctl.store.blobs.files import replaced
+from imgctl.store.blobs.retries import Calls
 
 if TYPE_CHECKING:
     from obstore import GetOptions, ObjectMeta

@@ -12,13 +12,13 @@ from sqlalchemy import insert, update
 
 from imgctl.config.places import CatalogSettings, StoreSettings
 from imgctl.config.settings import Settings
-from imgctl.imaging.recipe import digest
+from imgctl.imaging.recipe_digest import digest
 from imgctl.keys import ORIGINAL, ROLES, key_of, new_id, time_of
 from imgctl.model import Status, Variant
 from imgctl.ops.audit.findings import Code, Finding
-from imgctl.ops.audit.order import AuditOrder, Tally
+from imgctl.ops.audit.options import AuditOrder, Tally
 from imgctl.ops.audit.start import audit
-from imgctl.ops.common.parts import Parts
+from imgctl.ops.common.open import Parts
 from imgctl.ops.common.rows import BadId, Chosen
 from imgctl.store.blobs.open import open_store
 from imgctl.store.catalog.engine import Catalog

@@ -13,7 +13,7 @@ from imgctl.dates import is_likely
 from imgctl.keys import ORIGINAL, key_of, new_id
 from imgctl.model import Status
 from imgctl.ops.audit.findings import Code
-from imgctl.ops.audit.order import AuditOrder
+from imgctl.ops.audit.options import AuditOrder
 from imgctl.store.catalog.engine import Catalog, open_catalog
 from imgctl.store.catalog.queries.aggregates import groups
 from imgctl.store.catalog.queries.lookups import Scope, page

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from imgctl.ops.audit.findings import Code
-from imgctl.ops.audit.order import AuditOrder
+from imgctl.ops.audit.options import AuditOrder
 from imgctl.store.catalog.engine import open_catalog
 from imgctl.store.catalog.schema import images
 from tests.ops.audit.archive import AT_ONCE, Archive, archive_of, local, summary

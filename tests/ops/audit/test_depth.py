@@ -11,7 +11,7 @@ import pytest
 
 from imgctl.model import Status
 from imgctl.ops.audit.findings import Code, Why
-from imgctl.ops.audit.order import AuditOrder, Tally
+from imgctl.ops.audit.options import AuditOrder, Tally
 from imgctl.ops.audit.report import cost_of
 from imgctl.store.catalog.engine import open_catalog
 from imgctl.store.catalog.upgrade import upgrade

@@ -21,10 +21,10 @@ from hypothesis import strategies as st
 from imgctl.config.places import StoreSettings
 from imgctl.errors import StoreDenied
 from imgctl.ops.audit.findings import Code, from_record
-from imgctl.ops.audit.order import AuditOrder, Tally
+from imgctl.ops.audit.options import AuditOrder, Tally
 from imgctl.ops.audit.report import csv_file
 from imgctl.ops.common.rows import Chosen
-from imgctl.ops.repair.order import Fate, RepairOrder
+from imgctl.ops.repair.options import Fate, RepairOrder
 from imgctl.ops.repair.pipeline import repair
 from imgctl.ops.repair.trash import undelete
 from imgctl.store.blobs.base import Blob

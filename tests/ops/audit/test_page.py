@@ -15,9 +15,9 @@ from imgctl.config.places import CatalogSettings, StoreSettings
 from imgctl.config.settings import LinkSettings, Settings
 from imgctl.keys import key_of, new_id
 from imgctl.ops.audit.findings import Code, Finding, Why
-from imgctl.ops.audit.order import AuditOrder, Tally
+from imgctl.ops.audit.options import AuditOrder, Tally
 from imgctl.ops.audit.report import Subject, csv_file, html_file
-from imgctl.ops.common.parts import Parts, open_parts
+from imgctl.ops.common.open import Parts, open_parts
 from tests.ops.repair.conftest import THEN, Archive
 from tests.parts.chromium import Tab
 

@@ -15,7 +15,7 @@ from imgctl.keys import FIRST, ORIGINAL, first_id, key_of
 from imgctl.model import Variant
 from imgctl.ops.audit import segments, start
 from imgctl.ops.audit.findings import Code
-from imgctl.ops.audit.order import AuditOrder, Tally
+from imgctl.ops.audit.options import AuditOrder, Tally
 from imgctl.ops.audit.segments import Segment, outside
 from imgctl.ops.common.rows import Chosen
 from imgctl.store.catalog.engine import Catalog

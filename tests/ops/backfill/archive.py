@@ -11,12 +11,12 @@ from sqlalchemy import delete, insert
 
 from imgctl.config.places import CatalogSettings, StoreSettings
 from imgctl.config.settings import Settings, WorkSettings
-from imgctl.imaging.recipe import digest
+from imgctl.imaging.recipe_digest import digest
 from imgctl.keys import key_of, new_id, time_of
 from imgctl.model import Image, Recipe, Status, StorageClass, Variant
-from imgctl.ops.backfill.order import BackfillOrder, ImageOutcome, Selection
+from imgctl.ops.backfill.options import BackfillOrder, ImageOutcome, Selection
 from imgctl.ops.backfill.start import backfill
-from imgctl.ops.common.parts import Parts, open_parts
+from imgctl.ops.common.open import Parts, open_parts
 from imgctl.run.stop import Stop
 from imgctl.store.blobs.base import Tier
 from imgctl.store.blobs.open import open_store

@@ -14,7 +14,7 @@ from imgctl.config.places import StoreSettings
 from imgctl.config.settings import Settings
 from imgctl.keys import key_of
 from imgctl.model import Image, Status, Variant
-from imgctl.ops.backfill.order import Fate, Mode, Selection, Shard
+from imgctl.ops.backfill.options import Fate, Mode, Selection, Shard
 from tests.ops.backfill.archive import CURRENT, STALE, Snapshot, Sort, archive_of, fill, settings_for, snapshot
 from tests.parts.seaweed import S3Server
 from tests.soak import rounds

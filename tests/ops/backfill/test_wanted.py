@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from imgctl.keys import ROLES, key_of, new_id, parse_key, time_of
 from imgctl.model import Image, Status, Variant
-from imgctl.ops.backfill.order import leftovers, superseded
+from imgctl.ops.backfill.wanted import leftovers, superseded
 from tests.store.catalog.rows import NOON, USER
 
 MINE, OTHER = new_id(NOON), new_id(NOON)

@@ -9,9 +9,9 @@ import pytest
 from imgctl.errors import StateError
 from imgctl.model import Variant
 from imgctl.ops.audit.checkpoint import Checkpoint as AuditCheckpoint
-from imgctl.ops.audit.order import AuditOrder
+from imgctl.ops.audit.options import AuditOrder
 from imgctl.ops.backfill.checkpoint import Checkpoint, Reached
-from imgctl.ops.backfill.order import BackfillOrder, Mode, Selection
+from imgctl.ops.backfill.options import BackfillOrder, Mode, Selection
 from imgctl.ops.common.checkpoint import load_state, save_state, state_file
 
 REACHED = UUID(int=7)

@@ -17,8 +17,8 @@ from imgctl.config.settings import Settings, UploadSettings
 from imgctl.errors import CatalogError, CatalogUnavailable, ImgctlError, SchemaNotCurrent
 from imgctl.keys import new_id, time_of
 from imgctl.model import NewImage
-from imgctl.ops.common.operations import Recording, begin_current, current
-from imgctl.ops.common.parts import opening
+from imgctl.ops.common.open import opening
+from imgctl.ops.common.operation_record import Recording, begin_current, current
 from imgctl.ops.common.retry import retry
 from imgctl.ops.common.transactions import Transactions
 from imgctl.store.catalog.engine import Catalog, open_catalog

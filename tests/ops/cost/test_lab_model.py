@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from imgctl.model import Sized
 from imgctl.ops.cost.lab.page import page_data
 from imgctl.pricing.archive import ROWS, Archive, Held
-from imgctl.pricing.card import card_names, load_card
-from imgctl.pricing.elsewhere import lacks, like, move_elsewhere
+from imgctl.pricing.card_files import card_names, load_card
 from imgctl.pricing.lines import Json, dollars, total
 from imgctl.pricing.model import model
+from imgctl.pricing.other_provider import lacks, like, move_elsewhere
 from imgctl.pricing.plan import LESSON_SIZES, PRESETS, Group, Modelled, Plan, Profile
 from imgctl.pricing.whatif import DELIVERY, Today
 

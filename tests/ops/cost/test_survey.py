@@ -16,7 +16,7 @@ from imgctl.ops.cost.actual import By, actual
 from imgctl.ops.cost.proposal import Proposal, parse_move, propose
 from imgctl.ops.cost.survey import Question, plan_from, survey
 from imgctl.pricing.archive import Held
-from imgctl.pricing.card import load_card
+from imgctl.pricing.card_files import load_card
 from imgctl.pricing.plan import Plan
 from imgctl.pricing.whatif import Change
 from imgctl.store.catalog.engine import Catalog

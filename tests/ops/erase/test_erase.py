@@ -17,9 +17,9 @@ from imgctl.config.settings import Settings
 from imgctl.errors import StoreUnsupported
 from imgctl.keys import key_of, new_id
 from imgctl.model import NewImage, Status, Variant
-from imgctl.ops.common.parts import Parts
-from imgctl.ops.erase.late import delete_if_erased
-from imgctl.ops.erase.order import EraseOrder, Fate, Outcome
+from imgctl.ops.common.open import Parts
+from imgctl.ops.erase.late_puts import delete_if_erased
+from imgctl.ops.erase.options import EraseOrder, Fate, Outcome
 from imgctl.ops.erase.receipt import write_receipt
 from imgctl.ops.erase.start import erase
 from imgctl.store.blobs.base import BlobStore, Remnant

@@ -15,25 +15,25 @@ from sqlalchemy import Connection, text, update
 from imgctl.config.places import CatalogSettings, StoreSettings
 from imgctl.config.settings import Settings, UploadSettings, WorkSettings
 from imgctl.errors import CatalogUnavailable, StoreError
-from imgctl.imaging.recipe import digest
+from imgctl.imaging.recipe_digest import digest
 from imgctl.keys import PROBES, new_id
 from imgctl.model import Image, StorageClass
-from imgctl.ops.backfill.order import BackfillOrder, Mode, Selection
+from imgctl.ops.backfill.options import BackfillOrder, Mode, Selection
 from imgctl.ops.backfill.start import backfill
-from imgctl.ops.common.parts import Parts
-from imgctl.ops.erase.order import Fate, Notes
+from imgctl.ops.common.open import Parts
+from imgctl.ops.erase.options import Fate, Notes
 from imgctl.ops.erase.wipe import Everything, Wiper
 from imgctl.ops.holds import TooLate, place, too_late
-from imgctl.ops.repair.order import Fate as RepairFate
+from imgctl.ops.repair.options import Fate as RepairFate
 from imgctl.ops.repair.trash import carry, trash_key, undelete
 from imgctl.ops.transition.move import transition
-from imgctl.ops.transition.order import Policy, TransitionOrder
+from imgctl.ops.transition.options import Policy, TransitionOrder
 from imgctl.ops.transition.survey import judges
-from imgctl.ops.upload.order import Selection as Files
-from imgctl.ops.upload.order import UploadOrder
+from imgctl.ops.upload.options import Selection as Files
+from imgctl.ops.upload.options import UploadOrder
 from imgctl.ops.upload.start import uploading
-from imgctl.ops.work.processing import work_here
-from imgctl.pricing.card import load_card
+from imgctl.ops.work.queue import work_here
+from imgctl.pricing.card_files import load_card
 from imgctl.run.stop import Stop
 from imgctl.store.blobs.base import BlobStore, Remnant
 from imgctl.store.blobs.open import open_store

@@ -11,8 +11,8 @@ from sqlalchemy import text
 from imgctl.config.places import StoreSettings
 from imgctl.config.settings import Settings
 from imgctl.ops.common import retry
-from imgctl.ops.common.parts import Parts
-from imgctl.ops.erase.order import EraseOrder, Fate
+from imgctl.ops.common.open import Parts
+from imgctl.ops.erase.options import EraseOrder, Fate
 from imgctl.ops.erase.start import erase
 from imgctl.store.blobs.open import open_store
 from imgctl.store.catalog.engine import open_catalog

@@ -13,9 +13,9 @@ from imgctl.config.places import CatalogSettings, StoreSettings
 from imgctl.config.settings import Settings, UploadSettings
 from imgctl.keys import key_of, new_id, time_of
 from imgctl.model import Image, NewImage
-from imgctl.ops.common.parts import Parts, open_parts
+from imgctl.ops.common.open import Parts, open_parts
 from imgctl.ops.ingest.outcome import FileOutcome
-from imgctl.ops.upload.order import Selection, UploadOrder
+from imgctl.ops.upload.options import Selection, UploadOrder
 from imgctl.ops.upload.start import uploading
 from imgctl.store.blobs.open import open_store
 from imgctl.store.catalog.queries.reservations import confirm, promise

@@ -15,11 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imgctl.model import Status
-from imgctl.ops.common.parts import Parts, open_parts
+from imgctl.ops.common.open import Parts, open_parts
 from imgctl.ops.export.bag import LEFT_OUT_CSV, METADATA_CSV
 from imgctl.ops.export.job import ExportJob
 from imgctl.ops.export.names import folded
-from imgctl.ops.export.order import ExportOrder, Fate
+from imgctl.ops.export.options import ExportOrder, Fate
 from imgctl.ops.export.sinks import BAGIT, DirectorySink
 from imgctl.ops.ingest import outcome as ingest
 from imgctl.ops.ingest.original import file_name

@@ -15,11 +15,11 @@ from imgctl.keys import first_id, new_id, time_of
 from imgctl.model import Status
 from imgctl.ops.common.transactions import InProcess
 from imgctl.ops.ingest.describe import Description
-from imgctl.ops.ingest.handover import BATCH, MOST_PREPARED, MOST_PREPARED_BYTES
 from imgctl.ops.ingest.loop import MOST_DUPLICATES, Ingest, IngestOrder
 from imgctl.ops.ingest.original import Content, Prepared, new_row
 from imgctl.ops.ingest.outcome import Fate, FileOutcome, Reason
-from imgctl.run.window import ByteBudget
+from imgctl.ops.ingest.queues import BATCH, MOST_PREPARED, MOST_PREPARED_BYTES
+from imgctl.run.budgets import ByteBudget
 from imgctl.store.catalog.engine import Catalog
 from tests.ops.ingest.test_puts import Reached
 from tests.store.catalog.rows import walk

@@ -21,8 +21,8 @@ from imgctl.errors import BucketMissing, StoreError
 from imgctl.imaging.formats import Format
 from imgctl.keys import PROBES, parse_key, time_of
 from imgctl.model import Image, Status
-from imgctl.ops.common.parts import Parts
-from imgctl.ops.common.ranges import CHUNK_BYTES
+from imgctl.ops.common.open import Parts
+from imgctl.ops.common.range_reads import CHUNK_BYTES
 from imgctl.ops.ingest.outcome import Fate, FileOutcome, Reason
 from imgctl.ops.ingest.recognise import Recogniser
 from imgctl.ops.insert.entries import Manifest

@@ -12,15 +12,15 @@ from sqlalchemy import update
 
 from imgctl.config.places import CatalogSettings, StoreSettings
 from imgctl.config.settings import Settings
-from imgctl.imaging.recipe import digest
+from imgctl.imaging.recipe_digest import digest
 from imgctl.imaging.render import Rendered, render
 from imgctl.keys import ORIGINAL, key_of, new_id, time_of
 from imgctl.model import Image, NewImage, Recipe, Variant
 from imgctl.ops.audit.findings import Finding
-from imgctl.ops.audit.order import AuditOrder, Tally
+from imgctl.ops.audit.options import AuditOrder, Tally
 from imgctl.ops.audit.start import audit
-from imgctl.ops.common.parts import Parts, open_parts
-from imgctl.ops.repair.order import Outcome, RepairOrder
+from imgctl.ops.common.open import Parts, open_parts
+from imgctl.ops.repair.options import Outcome, RepairOrder
 from imgctl.ops.repair.pipeline import repair
 from imgctl.run.stop import Stop
 from imgctl.store.catalog.queries.claims import claim

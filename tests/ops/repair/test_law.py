@@ -13,7 +13,7 @@ from imgctl.config.places import CatalogSettings, StoreSettings
 from imgctl.config.settings import Settings
 from imgctl.model import Image, Status, Variant
 from imgctl.ops.audit.findings import Code
-from imgctl.ops.common.parts import open_parts
+from imgctl.ops.common.open import open_parts
 from imgctl.store.catalog.engine import open_catalog
 from imgctl.store.catalog.upgrade import upgrade
 from tests.ops.repair.conftest import JPEG, Archive

@@ -6,7 +6,7 @@ from threading import Event
 from imgctl.model import Status
 from imgctl.ops.apply import apply
 from imgctl.ops.plan import Fate, PlanWriter, Site, read_plan
-from imgctl.ops.repair.order import RepairOrder
+from imgctl.ops.repair.options import RepairOrder
 from imgctl.ops.repair.start import action_of
 from imgctl.run.stop import Stop
 from tests.ops.repair.conftest import Archive

@@ -10,7 +10,7 @@ from imgctl.errors import CatalogError
 from imgctl.keys import new_id
 from imgctl.model import Status, StorageClass
 from imgctl.ops.audit.findings import Code, Finding
-from imgctl.ops.repair.order import Do, Fate, Outcome, RepairOrder
+from imgctl.ops.repair.options import Do, Fate, Outcome, RepairOrder
 from imgctl.ops.repair.pipeline import Repairs
 from imgctl.run.threads import thread_pool
 from imgctl.store.blobs.open import open_store

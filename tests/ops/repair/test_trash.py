@@ -6,7 +6,7 @@ import pytest
 
 from imgctl.errors import ImgctlError
 from imgctl.keys import TRASH
-from imgctl.ops.repair.order import Do, Fate, RepairOrder
+from imgctl.ops.repair.options import Do, Fate, RepairOrder
 from imgctl.ops.repair.start import check_share
 from imgctl.ops.repair.trash import carry, key_before, trash_key, undelete
 from imgctl.run.stop import Stop

@@ -13,15 +13,15 @@ from imgctl.config.places import StoreSettings
 from imgctl.config.settings import Settings
 from imgctl.errors import StoreUnavailable
 from imgctl.model import Image, Status
-from imgctl.ops.common.parts import Parts
+from imgctl.ops.common.open import Parts
 from imgctl.ops.common.row_blobs import RowBlobs
 from imgctl.ops.common.rows import Chosen
 from imgctl.ops.common.spend import Terms
 from imgctl.ops.restore.ask import request
 from imgctl.ops.restore.job import LEAST_SECONDS, MOST_SECONDS, Round, first_look_seconds, pauses, wait
-from imgctl.ops.restore.look import is_wanted, seen
-from imgctl.ops.restore.order import Fate, Outcome, RestoreOrder
-from imgctl.pricing.card import load_card
+from imgctl.ops.restore.options import Fate, Outcome, RestoreOrder
+from imgctl.ops.restore.state import is_wanted, seen
+from imgctl.pricing.card_files import load_card
 from imgctl.pricing.estimate import Billing
 from imgctl.store.blobs.base import Blob, Tier
 from imgctl.store.blobs.s3.store import S3Store

@@ -17,9 +17,9 @@ from imgctl.keys import key_of, new_id
 from imgctl.model import Image, Status
 from imgctl.ops.common.row_blobs import FEW, LISTED_FOR_A_HEAD, BlobLooker
 from imgctl.ops.common.spend import Terms
-from imgctl.ops.restore.look import originals, seen
-from imgctl.ops.restore.order import RestoreOrder, State
-from imgctl.pricing.card import load_card
+from imgctl.ops.restore.options import RestoreOrder, State
+from imgctl.ops.restore.state import originals, seen
+from imgctl.pricing.card_files import load_card
 from imgctl.pricing.estimate import Billing
 from imgctl.run.threads import thread_pool
 from imgctl.store.blobs.base import Tier

@@ -10,7 +10,7 @@ from imgctl.ops.ingest.outcome import FileOutcome, Reason
 from imgctl.ops.sources.open import Sources
 from imgctl.ops.sources.walk import Branches
 from imgctl.ops.upload.choose import chosen
-from imgctl.ops.upload.order import Selection
+from imgctl.ops.upload.options import Selection
 from imgctl.ops.upload.rules import SelectionRules
 from tests.ops.upload.trees import USER, planted
 

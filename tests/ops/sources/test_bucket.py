@@ -16,9 +16,9 @@ from imgctl.ops.sources import bucket as module
 from imgctl.ops.sources.base import Read, SourceFile
 from imgctl.ops.sources.bucket import BucketFiles
 from imgctl.ops.sources.open import own_prefix
-from imgctl.ops.upload.order import Selection
+from imgctl.ops.upload.options import Selection
 from imgctl.ops.upload.rules import SelectionRules
-from imgctl.store.blobs.elsewhere import open_elsewhere
+from imgctl.store.blobs.source_buckets import open_elsewhere
 from tests.imaging.pictures import encoded, quadrants
 from tests.parts.proxy import Fault, fault_proxy
 from tests.parts.seaweed import S3Server
@@ -94,7 +94,7 @@ def test_requests_are_retried_after_throttling_and_broken_responses(seaweed: S3S
 def test_a_server_that_dies_fails_some_and_then_ends_the_run(
     seaweed: S3Server, spools: SpoolDirectory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("imgctl.store.blobs.calls._LONGEST_BACKOFF_SECONDS", 0.0)
+    monkeypatch.setattr("imgctl.store.blobs.retries._LONGEST_BACKOFF_SECONDS", 0.0)
     with fault_proxy(seaweed.endpoint_url) as proxy:
         source = files(seaweed, proxy.url, spools, 2)
         one, other = found(source)

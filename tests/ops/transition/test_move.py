@@ -18,13 +18,13 @@ from imgctl.config.service import LogSettings
 from imgctl.config.settings import Settings
 from imgctl.errors import BlobExists, ConfigError, StoreDenied, StoreUnavailable
 from imgctl.model import Image, Status, StorageClass
-from imgctl.ops.common.parts import Parts, open_parts
+from imgctl.ops.common.open import Parts, open_parts
 from imgctl.ops.transition.eligibility import Verdict
 from imgctl.ops.transition.job import by_batch
 from imgctl.ops.transition.move import transition
-from imgctl.ops.transition.order import Fate, Outcome, Policy, Reason, TransitionOrder
+from imgctl.ops.transition.options import Fate, Outcome, Policy, Reason, TransitionOrder
 from imgctl.ops.transition.survey import Judges, judges
-from imgctl.pricing.card import load_card
+from imgctl.pricing.card_files import load_card
 from imgctl.store.blobs.base import Blob, BlobStore
 from imgctl.store.blobs.open import open_store
 from imgctl.store.catalog.queries.holds import hold

@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imgctl.ops.upload.order import Selection
+from imgctl.ops.upload.options import Selection
 from tests.ops.upload.test_globs import PATTERN, fits
 from tests.ops.upload.trees import TAKEN, USER, fates
 from tests.soak import rounds

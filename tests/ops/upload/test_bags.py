@@ -13,7 +13,7 @@ from imgctl.ops.sources.base import SourceFile
 from imgctl.ops.sources.open import Sources
 from imgctl.ops.upload.bags import open_bag
 from imgctl.ops.upload.choose import chosen
-from imgctl.ops.upload.order import Selection
+from imgctl.ops.upload.options import Selection
 from tests.imaging.pictures import encoded, quadrants
 from tests.ops.upload.trees import USER
 

@@ -9,7 +9,7 @@ import pytest
 from imgctl.config.places import CatalogSettings, StoreSettings
 from imgctl.config.settings import Settings, UploadSettings
 from imgctl.ops.ingest.outcome import Fate
-from imgctl.ops.upload.order import Selection, UploadOrder
+from imgctl.ops.upload.options import Selection, UploadOrder
 from imgctl.ops.upload.start import uploading
 from imgctl.store.blobs.open import open_store
 from tests.whole.conftest import photo

@@ -14,7 +14,7 @@ from imgctl.config.settings import WorkSettings
 from imgctl.ops.ingest.outcome import Fate, FileOutcome, Reason
 from imgctl.ops.ingest.recognise import Recogniser
 from imgctl.ops.sources.base import STREAM_ABOVE, SourceFile
-from imgctl.ops.upload.order import Selection
+from imgctl.ops.upload.options import Selection
 from tests.ops.upload.trees import USER, every
 
 NOBODY = 65534

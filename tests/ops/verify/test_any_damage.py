@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from imgctl.config.places import CatalogSettings, StoreSettings
 from imgctl.config.settings import Settings, UploadSettings
 from imgctl.ops.ingest.outcome import Fate
-from imgctl.ops.upload.order import Selection, UploadOrder
+from imgctl.ops.upload.options import Selection, UploadOrder
 from imgctl.ops.upload.start import uploading
 from imgctl.ops.verify.check import Against
 from imgctl.ops.verify.start import VerifyOrder, verifying

@@ -12,10 +12,10 @@ from imgctl.config.places import StoreSettings
 from imgctl.errors import DecoderMissing, NoRoom, StoreError, WorkerError
 from imgctl.imaging.decoders.decode import Limits
 from imgctl.model import Recipe
-from imgctl.ops.work import capacity, task
+from imgctl.ops.work import capacity, render_task
 from imgctl.ops.work.capacity import Capacity
-from imgctl.ops.work.order import Batch, Ending, Job, Outcome, WorkOrder
-from imgctl.ops.work.task import SPOOL_FROM_BYTES, fetch, render_batch
+from imgctl.ops.work.options import Batch, Ending, Job, Outcome, WorkOrder
+from imgctl.ops.work.render_task import SPOOL_FROM_BYTES, fetch, render_batch
 from imgctl.store.blobs.open import open_store
 from imgctl.store.catalog.engine import Catalog
 from imgctl.store.catalog.queries.claims import Renderable, claim
@@ -155,7 +155,7 @@ def test_an_original_without_room_is_not_fetched(tmp_path: Path, number: int, mo
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(os, "posix_fallocate", fail)
-    monkeypatch.setattr(task, "chunks", lambda *_: pytest.fail("bytes were read"))
+    monkeypatch.setattr(render_task, "chunks", lambda *_: pytest.fail("bytes were read"))
 
     with pytest.raises(NoRoom, match=os.strerror(number).lower()):
         fetch(store, KEY, size=10, directory=tmp_path, spool_from=5)
@@ -189,7 +189,7 @@ def test_a_process_without_file_descriptors_blames_no_image(
             raise error
         raise StoreError("cannot be read") from error
 
-    monkeypatch.setattr(task, "fetch", fail)
+    monkeypatch.setattr(render_task, "fetch", fail)
     order = WorkOrder(
         store=settings, recipe=Recipe(), lease_seconds=60, max_attempts=1, limits=Limits(), timeout_seconds=100
     )

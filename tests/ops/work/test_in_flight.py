@@ -10,7 +10,7 @@ import pytest
 from imgctl.config.places import StoreSettings
 from imgctl.errors import StoreDenied
 from imgctl.ops.work.in_flight import BATCH_BYTES, StoreWatch, cut
-from imgctl.ops.work.order import Ending, Job, Outcome
+from imgctl.ops.work.options import Ending, Job, Outcome
 from imgctl.run.pools.open import InlinePool
 from tests.store.catalog.rows import new_image
 

@@ -21,7 +21,7 @@ from imgctl.errors import CatalogError, CatalogUnavailable, ConfigError
 from imgctl.store.catalog import upgrade as upgrading
 from imgctl.store.catalog.engine import Catalog, open_catalog
 from imgctl.store.catalog.migrations import online
-from imgctl.store.catalog.optional import make_optional
+from imgctl.store.catalog.optional_indexes import make_optional
 from imgctl.store.catalog.queries.find import OPTIONAL
 from imgctl.store.catalog.upgrade import HEAD, check_current, ddl, found, missing, upgrade
 from tests.soak import is_soak

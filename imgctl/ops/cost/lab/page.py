@@ -7,8 +7,8 @@ from datetime import date
 from importlib.resources import files
 from pathlib import Path
 
-from imgctl.pricing.elsewhere import lacks, like
 from imgctl.pricing.lines import as_json
+from imgctl.pricing.other_provider import lacks, like
 from imgctl.pricing.plan import PRESETS, ROW_BYTES, Plan, Profile, month_lengths
 from imgctl.pricing.prices import CLASSES, STANDARD, Card
 from imgctl.run.scratch import whole_file

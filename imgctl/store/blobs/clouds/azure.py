@@ -13,18 +13,18 @@ from xml.etree.ElementTree import Element, fromstring  # written by the containe
 from imgctl.config.places import StoreSettings
 from imgctl.errors import BlobArchived, BlobCorrupt, StoreError
 from imgctl.model import CLASSES_OF
-from imgctl.regular import regular
+from imgctl.regular_files import regular
 from imgctl.store.blobs.base import Blob, Remnant, Restore, SignedPut, Tier
 from imgctl.store.blobs.clouds.azure_auth import AzureAuth, azure_auth
 from imgctl.store.blobs.clouds.azure_responses import TIER_OF, blob_of, page_of, remnant_of, row_of, version_query
 from imgctl.store.blobs.clouds.batch import Part, batch_body, batch_errors
 from imgctl.store.blobs.clouds.http import Http, quoted
-from imgctl.store.blobs.clouds.kept import NOT_FOUND
+from imgctl.store.blobs.clouds.listing import NOT_FOUND
 from imgctl.store.blobs.clouds.provider import Put, Soft, bytes_options
 from imgctl.store.blobs.clouds.signed import AllowedPut, azure_put
 from imgctl.store.blobs.errors import ErrorResponse
 from imgctl.store.blobs.files import checked_chunks, replaced
-from imgctl.store.blobs.pages import PAGE_KEYS, Page, bare
+from imgctl.store.blobs.listing_pages import PAGE_KEYS, Page, bare
 from imgctl.units import count_of
 
 if TYPE_CHECKING:

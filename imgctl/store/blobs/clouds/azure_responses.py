@@ -9,8 +9,8 @@ from xml.etree.ElementTree import Element  # written by the container's own serv
 
 from imgctl.model import StorageClass
 from imgctl.store.blobs.base import Blob, Remnant
-from imgctl.store.blobs.clouds.kept import SNAPSHOT
-from imgctl.store.blobs.pages import Page, Restored, bare
+from imgctl.store.blobs.clouds.listing import SNAPSHOT
+from imgctl.store.blobs.listing_pages import Page, Restored, bare
 
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse

@@ -14,7 +14,7 @@ from uuid import uuid4
 from imgctl.config.places import StoreSettings
 from imgctl.errors import BlobCorrupt
 from imgctl.model import CLASSES_OF
-from imgctl.regular import regular
+from imgctl.regular_files import regular
 from imgctl.store.blobs.base import Blob, Remnant, Restore, SignedPut, Tier
 from imgctl.store.blobs.clouds.batch import Part, batch_body, batch_errors
 from imgctl.store.blobs.clouds.google_auth import GoogleAuth
@@ -24,7 +24,7 @@ from imgctl.store.blobs.clouds.provider import Put, Soft, bytes_options
 from imgctl.store.blobs.clouds.signed import AllowedPut, google_put
 from imgctl.store.blobs.errors import ErrorResponse
 from imgctl.store.blobs.files import checked_chunks, replaced
-from imgctl.store.blobs.pages import PAGE_KEYS, Page, bare
+from imgctl.store.blobs.listing_pages import PAGE_KEYS, Page, bare
 from imgctl.units import count_of
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from imgctl.store.blobs.base import Blob, Remnant
-from imgctl.store.blobs.pages import Page
+from imgctl.store.blobs.listing_pages import Page
 
 Resource = dict[str, object]
 

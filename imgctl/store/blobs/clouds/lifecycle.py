@@ -12,9 +12,9 @@ from imgctl.config.places import StoreSettings
 from imgctl.errors import BlobExists, StoreError
 from imgctl.model import StorageClass
 from imgctl.store.blobs.address import bucket_and_prefix
-from imgctl.store.blobs.calls import Calls
 from imgctl.store.blobs.clouds.google import Google
 from imgctl.store.blobs.errors import Target
+from imgctl.store.blobs.retries import Calls
 from imgctl.store.lifecycle import Lifecycle, LifecyclePlan, Rule, Transition, originals_prefix, same
 from imgctl.units import format_bytes
 

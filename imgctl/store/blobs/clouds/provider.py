@@ -12,7 +12,7 @@ from imgctl.store.blobs.address import certificates
 from imgctl.store.blobs.base import Blob, Remnant, Restore, SignedPut, Tier
 from imgctl.store.blobs.clouds.signed import AllowedPut
 from imgctl.store.blobs.errors import ErrorResponse
-from imgctl.store.blobs.pages import Page
+from imgctl.store.blobs.listing_pages import Page
 
 if TYPE_CHECKING:
     from obstore import GetOptions

@@ -23,15 +23,15 @@ from imgctl.store.blobs.base import (
     checked,
     known_class,
 )
-from imgctl.store.blobs.calls import Calls
-from imgctl.store.blobs.clouds.kept import NOT_FOUND, everything, listed, purge
+from imgctl.store.blobs.clouds.listing import NOT_FOUND, everything, listed, purge
 from imgctl.store.blobs.clouds.provider import Provider, Put
 from imgctl.store.blobs.clouds.signed import AllowedPut
 from imgctl.store.blobs.clouds.traits import all_traits, put_if_absent
 from imgctl.store.blobs.errors import Target
 from imgctl.store.blobs.files import read_checked, replaced
+from imgctl.store.blobs.listing_pages import Page, within
 from imgctl.store.blobs.objects import ObjectStore, check, check_free, check_old, taken
-from imgctl.store.blobs.pages import Page, within
+from imgctl.store.blobs.retries import Calls
 from imgctl.store.blobs.traits import Kept, Traits, warning
 from imgctl.store.blobs.walk import Range
 

@@ -8,8 +8,8 @@ from uuid import uuid4
 from imgctl.errors import StoreDenied, StoreError, StoreUnavailable
 from imgctl.keys import PROBES
 from imgctl.store.blobs.base import BlobStore
-from imgctl.store.blobs.calls import Calls
 from imgctl.store.blobs.clouds.provider import Provider, Put
+from imgctl.store.blobs.retries import Calls
 from imgctl.store.blobs.traits import Kept, Traits, put_twice
 
 _BODY, _OTHER = b"123456789", b"987654321"

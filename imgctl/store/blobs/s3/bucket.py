@@ -12,9 +12,9 @@ from imgctl.config.places import StoreSettings
 from imgctl.errors import BlobMissing, ConfigError, StoreError
 from imgctl.keys import is_utf8
 from imgctl.store.blobs.address import bucket_and_prefix, certificates
-from imgctl.store.blobs.calls import Calls
 from imgctl.store.blobs.errors import Target
-from imgctl.store.blobs.pages import Page, columns_of
+from imgctl.store.blobs.listing_pages import Page, columns_of
+from imgctl.store.blobs.retries import Calls
 from imgctl.store.blobs.s3.connect import Connection, connection, in_environment, session
 from imgctl.store.blobs.traits import Traits
 

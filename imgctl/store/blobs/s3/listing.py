@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from imgctl.errors import StoreError, StoreUnsupported
 from imgctl.model import StorageClass
 from imgctl.store.blobs.base import Blob
-from imgctl.store.blobs.pages import PAGE_KEYS, Page, Restored, bare, within
+from imgctl.store.blobs.listing_pages import PAGE_KEYS, Page, Restored, bare, within
 from imgctl.store.blobs.s3.bucket import Bucket, columns_in, once
 from imgctl.store.blobs.walk import Range, walk
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 from imgctl.errors import StoreError
-from imgctl.regular import regular
+from imgctl.regular_files import regular
 from imgctl.store.blobs.base import SignedPut
 from imgctl.store.blobs.files import checked_chunks
 from imgctl.store.blobs.s3.bucket import Bucket

@@ -23,8 +23,8 @@ from imgctl.store.blobs.base import (
 )
 from imgctl.store.blobs.errors import code_of, nothing_to_restore
 from imgctl.store.blobs.files import read_checked, replaced
+from imgctl.store.blobs.listing_pages import Page, bare
 from imgctl.store.blobs.objects import ObjectStore, check, check_free, check_old, taken
-from imgctl.store.blobs.pages import Page, bare
 from imgctl.store.blobs.s3.bucket import Bucket, once
 from imgctl.store.blobs.s3.copy import CopyLimits, copy, move
 from imgctl.store.blobs.s3.listing import blob_of, pages_of

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, event, text, update
 
 from imgctl.model import Status
 from imgctl.store.catalog.engine import Catalog
-from imgctl.store.catalog.optional import make_optional
+from imgctl.store.catalog.optional_indexes import make_optional
 from imgctl.store.catalog.queries.find import OPTIONAL, Sought, unindexed
 from imgctl.store.catalog.queries.lookups import Scope, newest
 from imgctl.store.catalog.queries.reservations import confirm, promise
