@@ -12,7 +12,9 @@ from urllib.parse import urlsplit
 
 import trustme
 
-_HOP_BY_HOP = {"connection", "content-length", "transfer-encoding", "proxy-connection", "expect", "date", "server"}
+_HOP_BY_HOP = {"connection", "content-length", "transfer-encoding", "proxy-connection", "expect"}
+# Those of a response, which the middlebox sends itself; a request's date is signed on Azure.
+_OWN = {*_HOP_BY_HOP, "date", "server"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -196,7 +198,7 @@ class _Handler(BaseHTTPRequestHandler):
             body = response.read()
         finally:
             client.close()
-        headers = {name: value for name, value in response.getheaders() if name.lower() not in _HOP_BY_HOP}
+        headers = {name: value for name, value in response.getheaders() if name.lower() not in _OWN}
         if seen.method == "HEAD" and (length := response.getheader("content-length")):
             headers["content-length"] = length
         return Reply(status=response.status, body=body, headers=headers)

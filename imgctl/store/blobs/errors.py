@@ -40,8 +40,8 @@ _ARCHIVE_CODES = {*_ARCHIVED, "RestoreAlreadyInProgress", "GlacierExpeditedRetri
                 "ObjectAlreadyInActiveTierError"}  # fmt: skip
 _EXISTS = {"BlobAlreadyExists"}
 _NO_BUCKET = {"NoSuchBucket", "ContainerNotFound"}
-# Permanent conflicts (409).
-_PERMANENT = {"BlobImmutableDueToPolicy", "SnapshotsPresent", "InvalidBlobType", "BlobNotArchived", "NoPendingCopyOperation",
+# Permanent conflicts (409); the first two are of a name that is a file and a directory.
+_PERMANENT = {"PathConflict", "ResourceTypeMismatch", "BlobImmutableDueToPolicy", "SnapshotsPresent", "InvalidBlobType", "BlobNotArchived", "NoPendingCopyOperation",
           "PublicAccessNotPermitted", "FeatureNotYetSupportedForHierarchicalNamespaceAccounts"}  # fmt: skip
 _DAMAGED = {
     "Md5Mismatch",
