@@ -21,7 +21,7 @@ from sqlalchemy import create_engine, make_url, text
 
 from bench.listed import ROLES, SIZES, image_id, listed_bucket, write_listing
 from bench.parts import Spent, beside_python, client_environment, spent
-from imgctl.config.places import StoreSettings
+from imgctl.config.catalog_store import StoreSettings
 from imgctl.keys import key_of, time_of
 from imgctl.store.blobs.open import open_store
 from imgctl.store.catalog.engine import open_catalog

@@ -12,7 +12,7 @@ from pathlib import Path
 from sqlalchemy import create_engine, text
 
 from bench.parts import beside_python, client_environment, spent
-from imgctl.config.places import CatalogSettings, StoreSettings
+from imgctl.config.catalog_store import CatalogSettings, StoreSettings
 from imgctl.config.settings import Settings
 from imgctl.imaging.recipe_digest import digest
 from imgctl.model import Recipe

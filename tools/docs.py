@@ -17,7 +17,7 @@ import click
 
 from imgctl.cli.common.layout import EXIT_CODES, Command, Group
 from imgctl.cli.main import COMMANDS, cli
-from imgctl.config.places import SourceSettings
+from imgctl.config.catalog_store import SourceSettings
 from imgctl.config.settings import Settings
 from imgctl.imaging.formats import KNOWN, Format, Kind
 from imgctl.run.telemetry.metrics import ALL

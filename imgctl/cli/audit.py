@@ -8,9 +8,9 @@ from pathlib import Path
 
 import click
 
-from imgctl.cli.common.base import Session, running, subcommand
 from imgctl.cli.common.options import ScopeOptions, flag, option, order_of
 from imgctl.cli.common.render import show_table
+from imgctl.cli.common.session import Session, running, subcommand
 from imgctl.cli.common.types import SIZE
 from imgctl.errors import ExitCode, UsageError
 from imgctl.ops.audit.findings import Code

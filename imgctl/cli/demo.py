@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import mkdtemp
 
-from imgctl.cli.common.base import Session, subcommand
 from imgctl.cli.common.options import Options, option
+from imgctl.cli.common.session import Session, subcommand
 from imgctl.cli.common.types import DIRECTORY
 from imgctl.config.service import ServeSettings
 from imgctl.errors import ExitCode, ImgctlError

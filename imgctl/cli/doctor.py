@@ -4,9 +4,9 @@ import os
 from dataclasses import dataclass
 
 from imgctl import __version__
-from imgctl.cli.common.base import Session, running, subcommand
 from imgctl.cli.common.options import Options, flag
 from imgctl.cli.common.render import show_table
+from imgctl.cli.common.session import Session, running, subcommand
 from imgctl.errors import ExitCode
 from imgctl.ops.doctor import examine
 from imgctl.pricing.estimate import Billing

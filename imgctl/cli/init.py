@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from imgctl.cli.common.base import Session, subcommand
 from imgctl.cli.common.options import Options, flag, option
+from imgctl.cli.common.session import Session, subcommand
 from imgctl.cli.doctor import show_check
 from imgctl.errors import ExitCode
 from imgctl.ops.common.operation_record import begin_current

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import click
 
-from imgctl.cli.common.base import Running, Session, running, subcommand
 from imgctl.cli.common.options import ScopeOptions, flag, option, optional, order_of, stdin_file
+from imgctl.cli.common.session import Running, Session, running, subcommand
 from imgctl.cli.common.types import ANY_COUNT
 from imgctl.errors import ExitCode, UsageError
 from imgctl.ops.audit.findings import FindingsFile

@@ -6,8 +6,8 @@ from uuid import UUID
 
 import click
 
-from imgctl.cli.common.base import Session, subcommand
 from imgctl.cli.common.options import Options, option
+from imgctl.cli.common.session import Session, subcommand
 from imgctl.errors import ConfigError, ExitCode
 
 SCOPES = {one: tuple(one.split("+")) for one in ("read", "write", "read+write", "erase", "read+write+erase", "events")}

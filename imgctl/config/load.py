@@ -6,8 +6,8 @@ from dataclasses import Field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
+from imgctl.config.catalog_store import SourceSettings
 from imgctl.config.convert import Value, convert
-from imgctl.config.places import SourceSettings
 from imgctl.config.settings import Settings
 from imgctl.errors import ConfigError
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from imgctl.config.setting import DAY, LARGEST, PREFIX, setting
+from imgctl.config.setting_field import DAY, LARGEST, PREFIX, setting
 
 # A token is stored as its SHA-256, so that reading the configuration does not reveal it.
 UUID = "[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}"

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from imgctl.config.places import CatalogSettings, SourceSettings, StoreSettings
+from imgctl.config.catalog_store import CatalogSettings, SourceSettings, StoreSettings
 from imgctl.config.service import (
     ListenSettings,
     LogSettings,
@@ -16,7 +16,7 @@ from imgctl.config.service import (
     OtelSettings,
     ServeSettings,
 )
-from imgctl.config.setting import DAY, LARGEST, setting
+from imgctl.config.setting_field import DAY, LARGEST, setting
 from imgctl.model import Recipe, Variant, VariantFormat, VariantSpec
 from imgctl.users import UUID_PATTERN
 

@@ -21,7 +21,7 @@ from imgctl.ops.ingest.original import Body, Content, as_promised, file_name, ne
 from imgctl.ops.ingest.recognise import Recogniser
 from imgctl.ops.ingest.spool import Spool
 from imgctl.ops.sources.base import STREAM_ABOVE
-from imgctl.ops.upload.prepare import held_bytes
+from imgctl.ops.upload.prepare_file import held_bytes
 from imgctl.run.budgets import ByteBudget
 from imgctl.run.telemetry import trace
 from imgctl.store.blobs.base import SignedPut

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from imgctl.model import NONE
-from imgctl.pricing.archive import Archive, Held, archive_lines
+from imgctl.pricing.archive_bill import Archive, Held, archive_lines
 from imgctl.pricing.costs import Operation, monthly_internet, request_cost, retrieval_cost
 from imgctl.pricing.lines import Line, Period
 from imgctl.pricing.moves import hours_words

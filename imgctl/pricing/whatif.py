@@ -7,7 +7,7 @@ from decimal import Decimal
 
 from imgctl.errors import UsageError
 from imgctl.model import NONE, Sized, VariantFormat
-from imgctl.pricing.archive import Archive, Held, archive_lines
+from imgctl.pricing.archive_bill import Archive, Held, archive_lines
 from imgctl.pricing.costs import DAYS_A_MONTH, Operation, request_cost, retrieval, retrieval_cost
 from imgctl.pricing.lines import Line, Period, dollars, total
 from imgctl.pricing.model import delivery

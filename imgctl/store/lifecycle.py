@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from imgctl.config.places import StoreSettings
+from imgctl.config.catalog_store import StoreSettings
 from imgctl.errors import ConfigError
 from imgctl.model import StorageClass
 

@@ -16,12 +16,12 @@ from imgctl import __version__
 from imgctl.errors import ImgctlError
 from imgctl.run.telemetry.prometheus import CONTENT_TYPE
 from imgctl.web import bucket_events, erasing, events, exports, images, uploads
+from imgctl.web.app_state import AppState, State
 from imgctl.web.auth import Reader, Scope, check_all_users
 from imgctl.web.gallery import routes as gallery
 from imgctl.web.middleware import CLIENT_CLOSED, Middleware
 from imgctl.web.problem import RETRY_SECONDS, Refusal, on_error
 from imgctl.web.schemas import HealthAnswer, Problem, refusals
-from imgctl.web.state import AppState, State
 
 DESCRIPTION = """\
 A picture is safe once `POST /images` has returned. Workers then build its variants: poll the image, stream its events

@@ -18,8 +18,8 @@ from starlette.types import Message, Receive
 from imgctl.config.service import ServeSettings
 from imgctl.ops.ingest.spool import PIECE_BYTES, Spool
 from imgctl.units import format_bytes
+from imgctl.web.app_state import AppState
 from imgctl.web.problem import Refusal
-from imgctl.web.state import AppState
 
 if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks

@@ -10,10 +10,10 @@ from pydantic import BaseModel
 from imgctl.errors import ConfigError
 from imgctl.ops.events.arrivals import EventOutcomes, take_in
 from imgctl.ops.events.event_formats import BadEvent, events_in
+from imgctl.web.app_state import AppState, state_of
 from imgctl.web.auth import EventSender, Scope, check_all_users
 from imgctl.web.problem import Refusal
 from imgctl.web.schemas import refusals
-from imgctl.web.state import AppState, state_of
 
 # S3's largest message has 256 KiB; servers post one event, or a few.
 MOST_BYTES = 2**20

@@ -16,11 +16,11 @@ from imgctl.ops.erase.start import erase
 from imgctl.ops.receive_image import missing
 from imgctl.store.catalog.queries.erased import erasures
 from imgctl.store.catalog.queries.lookups import by_id
+from imgctl.web.app_state import AppState, state_of
 from imgctl.web.auth import Caller, Eraser
 from imgctl.web.images import ImageId
 from imgctl.web.problem import Refusal
 from imgctl.web.schemas import refusals, was_owned
-from imgctl.web.state import AppState, state_of
 
 router = APIRouter(tags=["images"])
 

@@ -14,11 +14,11 @@ from starlette.types import Receive, Scope, Send
 
 from imgctl.model import Status
 from imgctl.store.catalog.queries.reservations import lookup
+from imgctl.web.app_state import AppState, State
 from imgctl.web.auth import Reader, check_user
 from imgctl.web.images import ImageId, UserId
 from imgctl.web.problem import Refusal
 from imgctl.web.schemas import ENDED, refusals, seen_by
-from imgctl.web.state import AppState, State
 
 # Proxies close connections that are idle for a minute.
 ALIVE_SECONDS = 15.0

@@ -24,11 +24,11 @@ from imgctl.ops.export.cost import estimate, survey
 from imgctl.ops.export.options import LEFT_OUT, ExportOrder
 from imgctl.ops.export.stream import stream
 from imgctl.units import DAY_SECONDS, count_of
+from imgctl.web.app_state import MOST_EXPORTS, AppState, State
 from imgctl.web.auth import Reader, check_user
 from imgctl.web.images import UserId
 from imgctl.web.problem import Refusal
 from imgctl.web.schemas import refusals
-from imgctl.web.state import MOST_EXPORTS, AppState, State
 
 DAYS, MOST_DAYS = 7, 30
 _READ_BYTES = 2**18

@@ -23,6 +23,7 @@ from imgctl.ops.support.links import serving
 from imgctl.store.blobs.local import LocalStore
 from imgctl.store.catalog.queries.find import Sought
 from imgctl.store.catalog.queries.lookups import Scope
+from imgctl.web.app_state import AppState, State, state_of
 from imgctl.web.auth import Caller, Reader, Writer, check_user
 from imgctl.web.body import Form, receive
 from imgctl.web.middleware import HEAD
@@ -40,7 +41,6 @@ from imgctl.web.schemas import (
     unchanged,
     version,
 )
-from imgctl.web.state import AppState, State, state_of
 
 PAGE_ROWS, MOST_ROWS = 50, 200
 

@@ -14,10 +14,10 @@ from fastapi import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from imgctl.run.telemetry import trace
+from imgctl.web.app_state import AppState
 from imgctl.web.auth import is_loopback
 from imgctl.web.body import Body
 from imgctl.web.problem import Refusal, problem
-from imgctl.web.state import AppState
 
 ACCESS = logging.getLogger("imgctl.access")
 NOTHING = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"

@@ -26,10 +26,10 @@ from imgctl.run.scratch import Scratch
 from imgctl.run.stop import Stop
 from imgctl.run.telemetry.prometheus import MULTIPROC_DIR
 from imgctl.web.app import make_app
+from imgctl.web.app_state import AppState
 from imgctl.web.auth import is_loopback
 from imgctl.web.connection import TimedConnection
 from imgctl.web.processes import AddressPipe, Processes
-from imgctl.web.state import AppState
 
 log = logging.getLogger(__name__)
 

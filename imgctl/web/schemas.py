@@ -22,10 +22,10 @@ from imgctl.ops.receive_image import missing
 from imgctl.store.catalog.queries.erased import Erasure, erasures
 from imgctl.store.catalog.queries.holds import LegalHold
 from imgctl.store.catalog.queries.lookups import by_id
+from imgctl.web.app_state import AppState, Seen
 from imgctl.web.auth import Caller
 from imgctl.web.links import Json
 from imgctl.web.problem import PROBLEM, Refusal
-from imgctl.web.state import AppState, Seen
 
 ENDED = (Status.READY, Status.FAILED)
 _values = attrgetter(*IMAGE_COLUMNS)

@@ -7,12 +7,12 @@ from fastapi.responses import JSONResponse, Response
 
 from imgctl.ops.receive_image import Announced, Granted, complete, grant
 from imgctl.units import format_bytes
+from imgctl.web.app_state import AppState, State
 from imgctl.web.auth import Caller, Writer
 from imgctl.web.images import ImageId, image_answer, owner
 from imgctl.web.links import Json
 from imgctl.web.problem import Refusal
 from imgctl.web.schemas import ImageAnswer, UploadAnswer, UploadRequest, refusals, seen_by
-from imgctl.web.state import AppState, State
 
 router = APIRouter(tags=["direct uploads"])
 

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from imgctl.config.catalog_store import SourceSettings, StoreSettings
 from imgctl.config.convert import Value
 from imgctl.config.load import load_settings, misspelt, variables
-from imgctl.config.places import SourceSettings, StoreSettings
 from imgctl.config.settings import Settings, WorkSettings
 from imgctl.errors import ConfigError, ExitCode
 from imgctl.model import Recipe

@@ -19,7 +19,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from imgctl.config.places import StoreSettings
+from imgctl.config.catalog_store import StoreSettings
 from imgctl.store.blobs.clouds.azure import Azure
 from imgctl.store.blobs.clouds.azure_auth import azure_auth
 from imgctl.store.blobs.clouds.http import Http

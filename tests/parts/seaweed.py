@@ -21,7 +21,7 @@ import boto3
 import pytest
 from botocore.config import Config
 
-from imgctl.config.places import StoreSettings
+from imgctl.config.catalog_store import StoreSettings
 
 ACCESS_KEY, SECRET_KEY, REGION = "test-access-key", "test-secret-key", "us-east-1"
 AWS_ENVIRONMENT = {

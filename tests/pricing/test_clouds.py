@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from imgctl.config.places import StoreSettings
+from imgctl.config.catalog_store import StoreSettings
 from imgctl.config.settings import CostSettings, Settings
 from imgctl.model import Sized
 from imgctl.ops.common.spend import card_in_force

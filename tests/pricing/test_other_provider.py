@@ -11,7 +11,7 @@ import pytest
 from imgctl.errors import UsageError
 from imgctl.model import Sized
 from imgctl.ops.cost.refresh import refresh_card
-from imgctl.pricing.archive import Archive, Held
+from imgctl.pricing.archive_bill import Archive, Held
 from imgctl.pricing.card_files import load_card
 from imgctl.pricing.lines import total
 from imgctl.pricing.other_provider import lacks, like, move_elsewhere

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import trustme
 
-from imgctl.config.places import StoreSettings
+from imgctl.config.catalog_store import StoreSettings
 from imgctl.store.blobs.base import BlobStore
 from imgctl.store.blobs.open import open_store
 from tests.parts.middlebox import Middlebox, anything_is_stored, middlebox

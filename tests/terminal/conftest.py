@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from imgctl.config.places import StoreSettings
+from imgctl.config.catalog_store import StoreSettings
 from tests.whole.cold import archive_all
 from tests.whole.conftest import photo
 from tests.whole.deployment import USER, Deployment

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from imgctl.config.places import StoreSettings
+from imgctl.config.catalog_store import StoreSettings
 from imgctl.config.settings import Settings
 from tests.parts.seaweed import S3Server
 from tests.web.server import Served, served, settings_for

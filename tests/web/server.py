@@ -10,7 +10,7 @@ from uuid import UUID
 
 import httpx
 
-from imgctl.config.places import CatalogSettings, StoreSettings
+from imgctl.config.catalog_store import CatalogSettings, StoreSettings
 from imgctl.config.service import ServeSettings
 from imgctl.config.settings import Settings
 from imgctl.imaging.decoders.decode import Limits

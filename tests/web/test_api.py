@@ -20,7 +20,7 @@ from schemathesis.specs.openapi.checks import (
     unsupported_method,
 )
 
-from imgctl.config.places import StoreSettings
+from imgctl.config.catalog_store import StoreSettings
 from tests.soak import rounds
 from tests.web.server import Served, served, settings_for
 from tests.whole.conftest import photo

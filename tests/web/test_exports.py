@@ -24,9 +24,9 @@ from imgctl.ops.support.history import Wanted, history
 from imgctl.store.catalog.queries.holds import hold
 from imgctl.store.catalog.queries.operations import Operation
 from imgctl.store.catalog.schema import images
+from imgctl.web.app_state import MOST_EXPORTS
 from imgctl.web.auth import Scope
 from imgctl.web.links import Links
-from imgctl.web.state import MOST_EXPORTS
 from tests.web.server import OTHER, USER, Served, served, token
 from tests.whole.conftest import photo
 from tests.whole.test_export import files_of

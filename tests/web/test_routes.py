@@ -8,11 +8,11 @@ import pytest
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
-from imgctl.config.places import StoreSettings
+from imgctl.config.catalog_store import StoreSettings
 from imgctl.web.app import make_app
+from imgctl.web.app_state import AppState
 from imgctl.web.auth import Scope
 from imgctl.web.middleware import Middleware
-from imgctl.web.state import AppState
 from tests.web.server import OTHER, USER, Served, served, settings_for, token
 from tests.whole.conftest import photo
 

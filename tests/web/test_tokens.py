@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from imgctl.config.catalog_store import StoreSettings
 from imgctl.config.load import load_settings
-from imgctl.config.places import StoreSettings
 from imgctl.config.service import ServeSettings
 from imgctl.config.settings import Settings
 from imgctl.errors import ConfigError

@@ -17,7 +17,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from uuid import UUID
 
-from imgctl.config.places import StoreSettings
+from imgctl.config.catalog_store import StoreSettings
 from imgctl.keys import PROBES
 from imgctl.model import Image, Status, Variant
 from imgctl.store.blobs.base import BlobStore

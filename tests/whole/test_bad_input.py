@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from imgctl.config.places import StoreSettings
+from imgctl.config.catalog_store import StoreSettings
 from imgctl.model import Status
 from tests.parts.postgres import sqlite_catalog
 from tests.parts.seaweed import S3Server

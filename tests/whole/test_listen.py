@@ -11,7 +11,7 @@ from uuid import UUID, uuid5
 
 import pytest
 
-from imgctl.config.places import CatalogSettings
+from imgctl.config.catalog_store import CatalogSettings
 from imgctl.config.settings import Settings
 from imgctl.keys import PROBES
 from imgctl.model import Status, Variant

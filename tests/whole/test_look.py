@@ -11,7 +11,7 @@ from threading import Event
 import pytest
 from PIL import Image, ImageOps
 
-from imgctl.config.places import CatalogSettings, StoreSettings
+from imgctl.config.catalog_store import CatalogSettings, StoreSettings
 from imgctl.config.settings import Settings
 from imgctl.model import Variant
 from imgctl.ops.audit.options import AuditOrder

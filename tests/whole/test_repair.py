@@ -9,7 +9,7 @@ from threading import Event
 
 import pytest
 
-from imgctl.config.places import StoreSettings
+from imgctl.config.catalog_store import StoreSettings
 from imgctl.keys import ORIGINAL, PROBES, TRASH, key_of, new_id
 from imgctl.model import Status
 from imgctl.ops.repair.trash import key_before

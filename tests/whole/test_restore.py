@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import update
 
 from imgctl.model import Status, StorageClass
-from imgctl.store.blobs.archive import Archive
+from imgctl.store.blobs.local_classes import Archive
 from imgctl.store.catalog.engine import open_catalog
 from imgctl.store.catalog.schema import images
 from tests.parts.proxy import Fault, fault_proxy

@@ -20,7 +20,7 @@ from zipfile import ZIP_DEFLATED, ZipFile
 
 import pytest
 
-from imgctl.config.places import StoreSettings
+from imgctl.config.catalog_store import StoreSettings
 from imgctl.model import Status
 from tests.parts.proxy import Fault, fault_proxy
 from tests.parts.seaweed import S3Server

@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 from uuid import UUID, uuid5
 
-from imgctl.config.places import CatalogSettings
+from imgctl.config.catalog_store import CatalogSettings
 from imgctl.config.service import ServeSettings
 from imgctl.config.settings import Settings, UsersSettings
 from tests.web.server import served

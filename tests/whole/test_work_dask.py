@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from imgctl.config.places import StoreSettings
+from imgctl.config.catalog_store import StoreSettings
 from imgctl.model import Image, Status, Variant
 from tests.parts.proxy import Fault, fault_proxy
 from tests.parts.seaweed import AWS_ENVIRONMENT

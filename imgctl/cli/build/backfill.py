@@ -6,9 +6,9 @@ from decimal import Decimal
 from imgctl.cli.build.backfill_metadata import run_metadata
 from imgctl.cli.build.backfill_options import Args, say_resumed
 from imgctl.cli.cold.restore import outcome_record
-from imgctl.cli.common.base import Running, Session, running, subcommand
 from imgctl.cli.common.options import order_of
 from imgctl.cli.common.render import say_price
+from imgctl.cli.common.session import Running, Session, running, subcommand
 from imgctl.errors import ExitCode
 from imgctl.imaging.recipe_digest import digest
 from imgctl.model import Variant

@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from imgctl.cli.build.backfill_options import Args, say_resumed
-from imgctl.cli.common.base import Running, Session, running
+from imgctl.cli.common.session import Running, Session, running
 from imgctl.errors import ExitCode
 from imgctl.ops.backfill.metadata import Fate, MetadataOrder, Outcome, Value
 from imgctl.ops.backfill.metadata_run import MetadataRun, metadata_run, price, reading

@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 
 from imgctl.cli.cold.restore import TIERS
-from imgctl.cli.common.base import Running
 from imgctl.cli.common.options import ScopeOptions, flag, option
+from imgctl.cli.common.session import Running
 from imgctl.cli.common.types import Parsed
 from imgctl.errors import UsageError
 from imgctl.model import Variant

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
 
-from imgctl.cli.common.base import Session, running, subcommand
 from imgctl.cli.common.options import Options, flag, option
 from imgctl.cli.common.render import say_price
+from imgctl.cli.common.session import Session, running, subcommand
 from imgctl.errors import ExitCode
 from imgctl.model import Variant
 from imgctl.ops.backlog import backlog_now

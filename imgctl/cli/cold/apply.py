@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 
-from imgctl.cli.common.base import Running, Session, running, subcommand
 from imgctl.cli.common.options import Options, file_argument, flag, option
+from imgctl.cli.common.session import Running, Session, running, subcommand
 from imgctl.errors import ExitCode, UsageError
 from imgctl.ops.apply import apply, check
 from imgctl.ops.common.open import open_parts

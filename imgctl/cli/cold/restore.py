@@ -7,9 +7,9 @@ from pathlib import Path
 
 import click
 
-from imgctl.cli.common.base import Running, Session, running, subcommand
 from imgctl.cli.common.options import ScopeOptions, arguments, flag, option, order_of
 from imgctl.cli.common.render import show_table
+from imgctl.cli.common.session import Running, Session, running, subcommand
 from imgctl.errors import ExitCode, UsageError
 from imgctl.model import RETURN_FOR_GOOD
 from imgctl.ops.common.lookup import find_image

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
-from imgctl.cli.common.base import Running, Session, running, subcommand
 from imgctl.cli.common.options import ScopeOptions, flag, option, order_of, required
+from imgctl.cli.common.session import Running, Session, running, subcommand
 from imgctl.cli.common.types import SIZE
 from imgctl.errors import ExitCode, UsageError
 from imgctl.ops.common.open import open_parts

@@ -4,10 +4,10 @@ import shutil
 from collections.abc import Iterable, Sequence
 from itertools import islice
 
-from imgctl.cli.common.base import Running, Session
+from imgctl.cli.common.session import Running, Session
 from imgctl.model import Sized
 from imgctl.ops.common.spend import Terms
-from imgctl.pricing.archive import Archive
+from imgctl.pricing.archive_bill import Archive
 from imgctl.pricing.estimate import Billing, caveat
 from imgctl.pricing.lines import Line, dollars
 from imgctl.pricing.prices import Card

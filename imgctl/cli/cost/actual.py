@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import click
 
-from imgctl.cli.common.base import Session, subcommand
 from imgctl.cli.common.options import RangeOptions, flag, option
 from imgctl.cli.common.render import (
     card_record,
@@ -15,13 +14,14 @@ from imgctl.cli.common.render import (
     show_table,
     unpriced_record,
 )
+from imgctl.cli.common.session import Session, subcommand
 from imgctl.cli.common.types import SIZES
 from imgctl.errors import ExitCode
 from imgctl.ops.common.open import catalog_of
 from imgctl.ops.common.spend import card_in_force
 from imgctl.ops.cost.actual import Actual, By, Share, actual
 from imgctl.ops.cost.survey import Question, Survey, survey
-from imgctl.pricing.archive import group_of
+from imgctl.pricing.archive_bill import group_of
 from imgctl.pricing.lines import dollars, total
 from imgctl.pricing.prices import Card
 from imgctl.units import count_of, format_bytes

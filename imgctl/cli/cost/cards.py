@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
-from imgctl.cli.common.base import Session, subcommand
 from imgctl.cli.common.options import Options, argument, option
 from imgctl.cli.common.render import card_record, show_table
+from imgctl.cli.common.session import Session, subcommand
 from imgctl.errors import ExitCode, UsageError
 from imgctl.ops.common.spend import card_in_force
 from imgctl.ops.cost.refresh import PRICE_LIST_URL, refresh_card

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from imgctl.cli.common.base import Session, subcommand
 from imgctl.cli.common.options import flag, required
 from imgctl.cli.common.render import card_record, say_unpriced, show_card
+from imgctl.cli.common.session import Session, subcommand
 from imgctl.cli.cost.model import PlanOptions
 from imgctl.errors import ExitCode
 from imgctl.ops.common.open import catalog_of

@@ -6,9 +6,9 @@ from decimal import Decimal
 
 import click
 
-from imgctl.cli.common.base import Session, subcommand
 from imgctl.cli.common.options import Options, flag, option, order_of, switch
 from imgctl.cli.common.render import card_record, show_card, show_lines, show_table
+from imgctl.cli.common.session import Session, subcommand
 from imgctl.cli.common.types import ANY_COUNT, MONTH, SIZES
 from imgctl.errors import ExitCode
 from imgctl.model import Variant

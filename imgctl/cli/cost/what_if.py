@@ -5,7 +5,6 @@ from decimal import Decimal
 
 import click
 
-from imgctl.cli.common.base import Session, subcommand
 from imgctl.cli.common.options import option
 from imgctl.cli.common.render import (
     card_record,
@@ -16,6 +15,7 @@ from imgctl.cli.common.render import (
     show_table,
     unpriced_record,
 )
+from imgctl.cli.common.session import Session, subcommand
 from imgctl.cli.common.types import amount
 from imgctl.cli.cost.actual import BillOptions
 from imgctl.errors import ExitCode, UsageError

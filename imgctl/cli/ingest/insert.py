@@ -4,8 +4,8 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from imgctl.cli.common.base import Running, Session, running, subcommand
 from imgctl.cli.common.options import Options, file_argument, flag, option
+from imgctl.cli.common.session import Running, Session, running, subcommand
 from imgctl.cli.common.types import FORMATS
 from imgctl.cli.ingest.upload import conclude
 from imgctl.errors import ExitCode

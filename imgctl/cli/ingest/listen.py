@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from imgctl.cli.common.base import Session, running, subcommand
 from imgctl.cli.common.options import Options, flag, option, order_of
+from imgctl.cli.common.session import Session, running, subcommand
 from imgctl.cli.common.types import FORMATS
 from imgctl.cli.ingest.upload import conclude, follow
 from imgctl.errors import ExitCode, UsageError

@@ -7,8 +7,8 @@ from datetime import datetime
 from pathlib import Path
 from uuid import UUID
 
-from imgctl.cli.common.base import Running, Session, running, subcommand
 from imgctl.cli.common.options import Options, arguments, flag, option, order_of, switch
+from imgctl.cli.common.session import Running, Session, running, subcommand
 from imgctl.cli.common.types import FORMATS, SIZE
 from imgctl.errors import ExitCode
 from imgctl.imaging.formats import Format

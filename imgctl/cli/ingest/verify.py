@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from imgctl.cli.common.base import Session, running, subcommand
 from imgctl.cli.common.options import flag, option, order_of
+from imgctl.cli.common.session import Session, running, subcommand
 from imgctl.cli.ingest.upload import SelectionOptions, lists, show
 from imgctl.errors import ExitCode
 from imgctl.ops.ingest.outcome import Fate, FileOutcome, FileTally, Reports, record

@@ -9,8 +9,8 @@ from uuid import UUID
 
 import click
 
-from imgctl.cli.common.base import Running, Session, running, subcommand
 from imgctl.cli.common.options import Options, arguments, flag, option, order_of, stdin_file
+from imgctl.cli.common.session import Running, Session, running, subcommand
 from imgctl.errors import ExitCode, UsageError
 from imgctl.model import Sized
 from imgctl.ops.common.lookup import page_mark

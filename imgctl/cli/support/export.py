@@ -6,8 +6,8 @@ from uuid import UUID
 
 import click
 
-from imgctl.cli.common.base import Running, Session, running, subcommand
 from imgctl.cli.common.options import Options, flag, option, order_of, required
+from imgctl.cli.common.session import Running, Session, running, subcommand
 from imgctl.cli.common.types import VARIANTS
 from imgctl.cli.support.get import blob_record
 from imgctl.errors import ExitCode

@@ -9,9 +9,9 @@ from uuid import UUID
 
 import click
 
-from imgctl.cli.common.base import Session, subcommand
 from imgctl.cli.common.options import RangeOptions, flag, option, optional
 from imgctl.cli.common.render import show_table
+from imgctl.cli.common.session import Session, subcommand
 from imgctl.errors import ExitCode, ImgctlError, UsageError, usable
 from imgctl.model import Image, Status
 from imgctl.ops.common.lookup import Listed, check_indexed, listed, page_mark, record, sought_by

@@ -3,8 +3,8 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from imgctl.cli.common.base import Session, subcommand
 from imgctl.cli.common.options import Options, arguments, flag, required
+from imgctl.cli.common.session import Session, subcommand
 from imgctl.cli.common.types import DIRECTORY
 from imgctl.errors import ExitCode, ImageMissing, ImgctlError, UsageError
 from imgctl.ops.common.lookup import find_image

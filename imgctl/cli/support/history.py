@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 
-from imgctl.cli.common.base import Session, subcommand
 from imgctl.cli.common.options import RangeOptions, option
 from imgctl.cli.common.render import show_table
+from imgctl.cli.common.session import Session, subcommand
 from imgctl.errors import ExitCode
 from imgctl.ops.common.open import catalog_of
 from imgctl.ops.support.history import Wanted, counts_in, history, scope_of

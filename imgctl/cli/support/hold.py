@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from uuid import UUID
 
-from imgctl.cli.common.base import Running, Session, running, subcommand
 from imgctl.cli.common.options import Options, flag, option
 from imgctl.cli.common.render import show_table
+from imgctl.cli.common.session import Running, Session, running, subcommand
 from imgctl.errors import ExitCode, UsageError
 from imgctl.ops.common.open import Parts, open_parts
 from imgctl.ops.common.retry import read

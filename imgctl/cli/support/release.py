@@ -5,8 +5,8 @@ from uuid import UUID
 
 import click
 
-from imgctl.cli.common.base import Session, running, subcommand
 from imgctl.cli.common.options import Options, option, required
+from imgctl.cli.common.session import Session, running, subcommand
 from imgctl.cli.support.hold import record, tell_locks
 from imgctl.errors import ExitCode
 from imgctl.ops.common.open import open_parts

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from imgctl.cli.common.base import Session, subcommand
 from imgctl.cli.common.options import Options, argument
 from imgctl.cli.common.render import show_table
+from imgctl.cli.common.session import Session, subcommand
 from imgctl.errors import ExitCode
 from imgctl.ops.common.lookup import find_image, record
 from imgctl.ops.common.open import open_parts

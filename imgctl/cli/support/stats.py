@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import click
 
-from imgctl.cli.common.base import Session, subcommand
 from imgctl.cli.common.options import RangeOptions, option
 from imgctl.cli.common.render import show_table
+from imgctl.cli.common.session import Session, subcommand
 from imgctl.errors import ExitCode
 from imgctl.model import Status
 from imgctl.ops.common.lookup import grouped

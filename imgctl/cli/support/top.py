@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 
-from imgctl.cli.common.base import Session, subcommand
 from imgctl.cli.common.options import Options, flag, option
 from imgctl.cli.common.screen import Screen
+from imgctl.cli.common.session import Session, subcommand
 from imgctl.errors import CatalogError, ExitCode
 from imgctl.ops.common.open import catalog_of
 from imgctl.ops.support.history import counts_in

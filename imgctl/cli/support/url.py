@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from imgctl.cli.common.base import Session, subcommand
 from imgctl.cli.common.options import Options, argument, flag, option
+from imgctl.cli.common.session import Session, subcommand
 from imgctl.errors import ExitCode, UsageError
 from imgctl.keys import ORIGINAL
 from imgctl.model import Variant

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from imgctl.config.places import StoreSettings
+from imgctl.config.catalog_store import StoreSettings
 from imgctl.errors import BlobMissing, ImgctlError, LocalError, out_of_files
 from imgctl.imaging.compare import THRESHOLD, difference, small
 from imgctl.imaging.decoders.decode import Limits

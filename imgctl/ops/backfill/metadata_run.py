@@ -30,7 +30,7 @@ from imgctl.ops.ingest.sidecar import SidecarFiles
 from imgctl.ops.sources.base import SourceFile
 from imgctl.ops.sources.local import unreadable
 from imgctl.ops.sources.open import Sources
-from imgctl.ops.upload.choose import chosen
+from imgctl.ops.upload.choose_files import chosen
 from imgctl.ops.upload.options import Selection
 from imgctl.pricing.estimate import Estimate, Reads, reading_estimate
 from imgctl.pricing.prices import STANDARD, Card

@@ -7,7 +7,7 @@ from functools import partial
 from itertools import islice
 from typing import TypeVar
 
-from imgctl.config.places import StoreSettings
+from imgctl.config.catalog_store import StoreSettings
 from imgctl.errors import StoreDenied, StoreError, StoreUnavailable
 from imgctl.keys import ORIGINAL, ROLES
 from imgctl.model import Image, is_archived

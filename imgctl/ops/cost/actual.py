@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from imgctl.model import Variant
 from imgctl.ops.cost.survey import Part, Survey
-from imgctl.pricing.archive import ROWS, Archive, archive_bill, archive_lines, shares
+from imgctl.pricing.archive_bill import ROWS, Archive, archive_bill, archive_lines, shares
 from imgctl.pricing.costs import Operation, request_cost
 from imgctl.pricing.lines import Line, total
 from imgctl.pricing.prices import STANDARD, Card

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from imgctl.errors import UsageError
 from imgctl.keys import ORIGINAL
 from imgctl.model import Variant
-from imgctl.pricing.archive import TYPICAL_SIZES, Archive, Held
+from imgctl.pricing.archive_bill import TYPICAL_SIZES, Archive, Held
 from imgctl.pricing.plan import Plan
 from imgctl.pricing.prices import STANDARD, Card
 from imgctl.store.catalog.engine import Catalog

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from imgctl.config.places import StoreSettings
+from imgctl.config.catalog_store import StoreSettings
 from imgctl.errors import StoreError
 from imgctl.keys import stem_of
 from imgctl.ops.common.retry import StopSignal, retry

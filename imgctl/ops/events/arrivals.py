@@ -32,7 +32,7 @@ from imgctl.ops.sources.base import Rules, SourceFile
 from imgctl.ops.sources.open import Sources
 from imgctl.ops.upload.globs import owner_by
 from imgctl.ops.upload.options import Selection, UploadOrder
-from imgctl.ops.upload.rules import SelectionRules
+from imgctl.ops.upload.selection_rules import SelectionRules
 from imgctl.ops.upload.start import Taking, taking
 from imgctl.store.blobs.address import bucket_and_prefix
 from imgctl.store.catalog.queries.lookups import by_id

@@ -9,7 +9,7 @@ from imgctl.ops.common.open import Parts
 from imgctl.ops.common.range_reads import CHUNK_BYTES
 from imgctl.ops.erase.options import owner_digest
 from imgctl.ops.export.options import ExportOrder
-from imgctl.pricing.archive import TYPICAL_SIZES
+from imgctl.pricing.archive_bill import TYPICAL_SIZES
 from imgctl.pricing.estimate import Estimate, Reads, export_estimate
 from imgctl.pricing.prices import Card
 from imgctl.store.catalog.queries.aggregates import TOTAL, Weights, stored

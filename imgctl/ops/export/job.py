@@ -10,7 +10,7 @@ from heapq import nsmallest
 from pathlib import Path
 from typing import TypeAlias
 
-from imgctl.config.places import StoreSettings
+from imgctl.config.catalog_store import StoreSettings
 from imgctl.config.settings import Settings
 from imgctl.dates import EPOCH
 from imgctl.errors import StateError, StoreError, UsageError

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from imgctl.config.places import SourceSettings, StoreSettings
+from imgctl.config.catalog_store import SourceSettings, StoreSettings
 from imgctl.config.settings import Settings
 from imgctl.errors import ConfigError, ImgctlError, UsageError
 from imgctl.ops.ingest.outcome import FileOutcome, Reason

@@ -19,7 +19,7 @@ from imgctl.ops.cost.actual import By, actual
 from imgctl.ops.cost.survey import Question, survey
 from imgctl.pricing.lines import total
 from imgctl.store.catalog.engine import Catalog
-from imgctl.store.catalog.queries.live import (
+from imgctl.store.catalog.queries.live_view import (
     Newest,
     QueueHead,
     ended_between,

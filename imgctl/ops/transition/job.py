@@ -10,14 +10,14 @@ from functools import partial
 from itertools import chain
 from pathlib import Path
 
-from imgctl.config.places import StoreSettings
+from imgctl.config.catalog_store import StoreSettings
 from imgctl.errors import UsageError
 from imgctl.ops.common.open import Parts
 from imgctl.ops.common.retry import StopSignal, write
 from imgctl.ops.common.rows import BadId
 from imgctl.ops.common.spend import Terms, agree
 from imgctl.ops.plan import PlanWriter
-from imgctl.ops.transition.copies import seen_of
+from imgctl.ops.transition.copy_in_store import seen_of
 from imgctl.ops.transition.eligibility import Verdict
 from imgctl.ops.transition.from_plan import DO, action_of
 from imgctl.ops.transition.move import transition
@@ -27,7 +27,7 @@ from imgctl.pricing.estimate import Billing
 from imgctl.pricing.moves import Origin, break_even_bytes
 from imgctl.pricing.prices import STANDARD
 from imgctl.store.aws import lifecycle as aws
-from imgctl.store.aws.batch import Job, create_copy_job, write_manifest
+from imgctl.store.aws.batch_operations import Job, create_copy_job, write_manifest
 from imgctl.store.blobs.clouds import lifecycle as clouds
 from imgctl.store.catalog.queries.storage_class import promise_moves
 from imgctl.store.lifecycle import LifecyclePlan

@@ -18,7 +18,7 @@ from imgctl.model import Image, Status
 from imgctl.ops.common.open import Parts
 from imgctl.ops.common.retry import StopSignal, read, write
 from imgctl.ops.erase.late_puts import delete_if_erased
-from imgctl.ops.transition.copies import Job, Moved, Mover, found_of, job_of, seen_of, settled_of
+from imgctl.ops.transition.copy_in_store import Job, Moved, Mover, found_of, job_of, seen_of, settled_of
 from imgctl.ops.transition.eligibility import Verdict
 from imgctl.ops.transition.options import Fate, Outcome, Reason, TransitionOrder
 from imgctl.ops.transition.survey import Judges, outcome

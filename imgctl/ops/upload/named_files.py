@@ -18,7 +18,7 @@ from imgctl.ops.sources.walk import classified, name_of, refused, stat_of, walk
 from imgctl.ops.upload.bags import METADATA, Bag, NamedFiles, is_payload
 from imgctl.ops.upload.lists import Entry, entries, listed, opened
 from imgctl.ops.upload.options import STDIN, Selection
-from imgctl.ops.upload.rules import SelectionRules, system_junk
+from imgctl.ops.upload.selection_rules import SelectionRules, system_junk
 
 
 def _entries(file: BinaryIO, selection: Selection) -> Iterator[tuple[int, Entry | BadLine]]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from imgctl.config.places import StoreSettings
+from imgctl.config.catalog_store import StoreSettings
 from imgctl.config.settings import Settings
 from imgctl.ops.common.checkpoint import state_directory
 from imgctl.ops.common.open import opening
@@ -22,10 +22,10 @@ from imgctl.ops.ingest.outcome import FileOutcome
 from imgctl.ops.ingest.recognise import Recogniser
 from imgctl.ops.sources.base import SourceFile
 from imgctl.ops.sources.open import Sources, looked
-from imgctl.ops.upload.choose import chosen
+from imgctl.ops.upload.choose_files import chosen
 from imgctl.ops.upload.journal import Entry, Journal
 from imgctl.ops.upload.options import Selection, UploadOrder
-from imgctl.ops.upload.prepare import Preparing, prepared
+from imgctl.ops.upload.prepare_file import Preparing, prepared
 from imgctl.ops.upload.unchanged import AlreadyUploaded
 from imgctl.run.budgets import ByteBudget
 from imgctl.run.limits import collect_from_here, raise_open_files, reuse_large_buffers

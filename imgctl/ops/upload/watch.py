@@ -19,7 +19,7 @@ from imgctl.ops.sources.base import SourceFile
 from imgctl.ops.sources.open import Sources
 from imgctl.ops.sources.walk import classified, refused, walk
 from imgctl.ops.upload.options import Selection, UploadOrder, check
-from imgctl.ops.upload.rules import SelectionRules
+from imgctl.ops.upload.selection_rules import SelectionRules
 from imgctl.ops.upload.start import Taking, own_directories, taking
 from imgctl.store.blobs.base import BlobStore
 

@@ -10,7 +10,7 @@ from imgctl.errors import StateError
 from imgctl.ops.ingest.outcome import Fate, FileOutcome, Reason
 from imgctl.ops.sources.open import is_archive
 from imgctl.ops.sources.walk import name_of
-from imgctl.ops.upload.rules import system_junk
+from imgctl.ops.upload.selection_rules import system_junk
 from imgctl.run.scratch import atomic_write
 
 # Skipped files that are not photos.

@@ -21,10 +21,10 @@ from imgctl.ops.ingest.readers import Readers
 from imgctl.ops.ingest.recognise import Recogniser
 from imgctl.ops.sources.base import SourceFile
 from imgctl.ops.sources.open import Sources, looked
-from imgctl.ops.upload.choose import chosen
+from imgctl.ops.upload.choose_files import chosen
 from imgctl.ops.upload.journal import Journal
 from imgctl.ops.upload.options import Selection, UploadOrder
-from imgctl.ops.upload.prepare import Preparing, prepared
+from imgctl.ops.upload.prepare_file import Preparing, prepared
 from imgctl.ops.upload.start import journal_file, own_directories
 from imgctl.ops.upload.unchanged import AlreadyUploaded
 from imgctl.ops.verify.check import Against, Checker, Hashed, is_bucket

@@ -12,7 +12,7 @@ from dataclasses import replace
 from queue import Empty, SimpleQueue
 from uuid import UUID
 
-from imgctl.config.places import StoreSettings
+from imgctl.config.catalog_store import StoreSettings
 from imgctl.errors import ImgctlError, StoreDenied, StoreError, StoreUnavailable, WorkerError
 from imgctl.ops.common.retry import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, STORE_OUTAGES
 from imgctl.ops.work.options import Batch, Ending, Job, Outcome, WorkOrder

@@ -16,7 +16,7 @@ from importlib import import_module
 from pathlib import Path
 from urllib.parse import unquote_plus
 
-from imgctl.config.places import StoreSettings
+from imgctl.config.catalog_store import StoreSettings
 from imgctl.errors import StoreError, UsageError
 from imgctl.jsontext import parse_json
 from imgctl.store.blobs.address import bucket_and_prefix

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import cast
 
-from imgctl.config.places import StoreSettings
+from imgctl.config.catalog_store import StoreSettings
 from imgctl.errors import ConfigError, StoreError
 from imgctl.model import StorageClass
 from imgctl.store.blobs.errors import code_of

@@ -12,11 +12,11 @@ from imgctl.errors import BlobCorrupt, BlobExists, BlobMissing, StoreDenied, Sto
 from imgctl.keys import PROBES
 from imgctl.model import S3_CLASSES, StorageClass, is_archived
 from imgctl.regular_files import regular
-from imgctl.store.blobs.archive import Archive, move
 from imgctl.store.blobs.base import Blob, BlobStore, Remnant, Restore, Tier, beside, checked, is_path, known_class
 from imgctl.store.blobs.files import DurableDirectory, checked_chunks, translated, unchanged, writing
 from imgctl.store.blobs.fsyncs import sync_directory
 from imgctl.store.blobs.listing_pages import PAGE_KEYS, Page
+from imgctl.store.blobs.local_classes import Archive, move
 from imgctl.store.blobs.traits import Kept, Traits
 from imgctl.store.blobs.walk import Range
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import obstore
 
-from imgctl.config.places import SourceSettings
+from imgctl.config.catalog_store import SourceSettings
 from imgctl.errors import BlobMissing, ConfigError
 from imgctl.store.blobs.address import bucket_and_prefix, certificates
 from imgctl.store.blobs.base import Blob, is_portable

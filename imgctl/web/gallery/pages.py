@@ -12,8 +12,8 @@ from imgctl.model import Image, Status, Variant, is_archived
 from imgctl.ops.support.overview import Moment, ObservedBlob, Overview
 from imgctl.store.catalog.queries.holds import LegalHold
 from imgctl.units import count_of, format_bytes
+from imgctl.web.app_state import AppState
 from imgctl.web.auth import Caller
-from imgctl.web.state import AppState
 
 ASSETS = "/assets"
 

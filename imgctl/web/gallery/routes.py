@@ -18,13 +18,13 @@ from imgctl.store.catalog.queries.erased import count_of_owner
 from imgctl.store.catalog.queries.find import Sought
 from imgctl.store.catalog.queries.holds import in_force
 from imgctl.store.catalog.queries.lookups import Scope
+from imgctl.web.app_state import AppState, State
 from imgctl.web.auth import COOKIE, Caller, Reader, check_user, is_cross_site
 from imgctl.web.gallery.pages import Filter, article, bar, detail_page, gallery, notice, page, part, tile, tiles
 from imgctl.web.gallery.reference import reference
 from imgctl.web.images import Before, ImageId, UserId
 from imgctl.web.problem import Refusal
 from imgctl.web.schemas import moment, seen_by, unchanged
-from imgctl.web.state import AppState, State
 
 PAGE_TILES = 60
 COOKIE_SECONDS = 30 * 86400

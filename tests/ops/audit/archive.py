@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import insert, update
 
-from imgctl.config.places import CatalogSettings, StoreSettings
+from imgctl.config.catalog_store import CatalogSettings, StoreSettings
 from imgctl.config.settings import Settings
 from imgctl.imaging.recipe_digest import digest
 from imgctl.keys import ORIGINAL, ROLES, key_of, new_id, time_of

@@ -18,7 +18,7 @@ from botocore.exceptions import ClientError
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from imgctl.config.places import StoreSettings
+from imgctl.config.catalog_store import StoreSettings
 from imgctl.errors import StoreDenied
 from imgctl.ops.audit.findings import Code, from_record
 from imgctl.ops.audit.options import AuditOrder, Tally

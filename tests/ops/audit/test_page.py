@@ -11,7 +11,7 @@ from uuid import UUID
 
 import pytest
 
-from imgctl.config.places import CatalogSettings, StoreSettings
+from imgctl.config.catalog_store import CatalogSettings, StoreSettings
 from imgctl.config.settings import LinkSettings, Settings
 from imgctl.keys import key_of, new_id
 from imgctl.ops.audit.findings import Code, Finding, Why

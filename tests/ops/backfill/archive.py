@@ -9,7 +9,7 @@ from uuid import UUID
 
 from sqlalchemy import delete, insert
 
-from imgctl.config.places import CatalogSettings, StoreSettings
+from imgctl.config.catalog_store import CatalogSettings, StoreSettings
 from imgctl.config.settings import Settings, WorkSettings
 from imgctl.imaging.recipe_digest import digest
 from imgctl.keys import key_of, new_id, time_of

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imgctl.config.places import StoreSettings
+from imgctl.config.catalog_store import StoreSettings
 from imgctl.keys import key_of, new_id
 from imgctl.model import Image, Status, Variant
 from imgctl.ops.common import row_blobs

@@ -12,7 +12,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy import Connection, text
 
-from imgctl.config.places import CatalogSettings
+from imgctl.config.catalog_store import CatalogSettings
 from imgctl.config.settings import Settings, UploadSettings
 from imgctl.errors import CatalogError, CatalogUnavailable, ImgctlError, SchemaNotCurrent
 from imgctl.keys import new_id, time_of

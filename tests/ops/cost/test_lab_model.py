@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from imgctl.model import Sized
 from imgctl.ops.cost.lab.page import page_data
-from imgctl.pricing.archive import ROWS, Archive, Held
+from imgctl.pricing.archive_bill import ROWS, Archive, Held
 from imgctl.pricing.card_files import card_names, load_card
 from imgctl.pricing.lines import Json, dollars, total
 from imgctl.pricing.model import model

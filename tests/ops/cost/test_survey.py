@@ -15,7 +15,7 @@ from imgctl.model import Sized
 from imgctl.ops.cost.actual import By, actual
 from imgctl.ops.cost.proposal import Proposal, parse_move, propose
 from imgctl.ops.cost.survey import Question, plan_from, survey
-from imgctl.pricing.archive import Held
+from imgctl.pricing.archive_bill import Held
 from imgctl.pricing.card_files import load_card
 from imgctl.pricing.plan import Plan
 from imgctl.pricing.whatif import Change

@@ -12,7 +12,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy import insert, select, update
 
-from imgctl.config.places import StoreSettings
+from imgctl.config.catalog_store import StoreSettings
 from imgctl.config.settings import Settings
 from imgctl.errors import StoreUnsupported
 from imgctl.keys import key_of, new_id

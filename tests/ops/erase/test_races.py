@@ -12,7 +12,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy import Connection, text, update
 
-from imgctl.config.places import CatalogSettings, StoreSettings
+from imgctl.config.catalog_store import CatalogSettings, StoreSettings
 from imgctl.config.settings import Settings, UploadSettings, WorkSettings
 from imgctl.errors import CatalogUnavailable, StoreError
 from imgctl.imaging.recipe_digest import digest

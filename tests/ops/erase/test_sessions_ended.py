@@ -8,7 +8,7 @@ from threading import Event
 import pytest
 from sqlalchemy import text
 
-from imgctl.config.places import StoreSettings
+from imgctl.config.catalog_store import StoreSettings
 from imgctl.config.settings import Settings
 from imgctl.ops.common import retry
 from imgctl.ops.common.open import Parts

@@ -9,7 +9,7 @@ from pathlib import Path
 from threading import Event
 from uuid import UUID
 
-from imgctl.config.places import CatalogSettings, StoreSettings
+from imgctl.config.catalog_store import CatalogSettings, StoreSettings
 from imgctl.config.settings import Settings, UploadSettings
 from imgctl.keys import key_of, new_id, time_of
 from imgctl.model import Image, NewImage

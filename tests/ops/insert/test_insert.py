@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import update
 
-from imgctl.config.places import StoreSettings
+from imgctl.config.catalog_store import StoreSettings
 from imgctl.config.settings import Settings, UploadSettings, WorkSettings
 from imgctl.dates import EPOCH
 from imgctl.errors import BucketMissing, StoreError

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imgctl.config.places import CatalogSettings, StoreSettings
+from imgctl.config.catalog_store import CatalogSettings, StoreSettings
 from imgctl.config.settings import Settings
 from imgctl.model import Image, Status, Variant
 from imgctl.ops.audit.findings import Code

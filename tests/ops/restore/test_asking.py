@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 from botocore.stub import Stubber
 
-from imgctl.config.places import StoreSettings
+from imgctl.config.catalog_store import StoreSettings
 from imgctl.config.settings import Settings
 from imgctl.errors import StoreUnavailable
 from imgctl.model import Image, Status

@@ -12,7 +12,7 @@ from uuid import UUID
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imgctl.config.places import StoreSettings
+from imgctl.config.catalog_store import StoreSettings
 from imgctl.keys import key_of, new_id
 from imgctl.model import Image, Status
 from imgctl.ops.common.row_blobs import FEW, LISTED_FOR_A_HEAD, BlobLooker

@@ -24,7 +24,7 @@ from imgctl.ops.sources.archives import ArchiveFiles, part_of
 from imgctl.ops.sources.base import Read, SourceFile
 from imgctl.ops.sources.members import COPY_AGAIN, place_of
 from imgctl.ops.upload.options import Selection
-from imgctl.ops.upload.rules import SelectionRules
+from imgctl.ops.upload.selection_rules import SelectionRules
 from tests.imaging.pictures import encoded, quadrants
 from tests.ops.upload.trees import USER
 

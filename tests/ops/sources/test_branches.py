@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from imgctl.ops.ingest.outcome import FileOutcome, Reason
 from imgctl.ops.sources.open import Sources
 from imgctl.ops.sources.walk import Branches
-from imgctl.ops.upload.choose import chosen
+from imgctl.ops.upload.choose_files import chosen
 from imgctl.ops.upload.options import Selection
-from imgctl.ops.upload.rules import SelectionRules
+from imgctl.ops.upload.selection_rules import SelectionRules
 from tests.ops.upload.trees import USER, planted
 
 NAMES = st.sampled_from(["a", "b", ".h", "@eaDir", "drafts", "Été"])

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from imgctl.config.places import SourceSettings, StoreSettings
+from imgctl.config.catalog_store import SourceSettings, StoreSettings
 from imgctl.config.settings import WorkSettings
 from imgctl.errors import NotAnImage, StoreUnavailable
 from imgctl.ops.ingest.outcome import FileOutcome, Reason
@@ -17,7 +17,7 @@ from imgctl.ops.sources.base import Read, SourceFile
 from imgctl.ops.sources.bucket import BucketFiles
 from imgctl.ops.sources.open import own_prefix
 from imgctl.ops.upload.options import Selection
-from imgctl.ops.upload.rules import SelectionRules
+from imgctl.ops.upload.selection_rules import SelectionRules
 from imgctl.store.blobs.source_buckets import open_elsewhere
 from tests.imaging.pictures import encoded, quadrants
 from tests.parts.proxy import Fault, fault_proxy

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from imgctl.config.places import StoreSettings
+from imgctl.config.catalog_store import StoreSettings
 from imgctl.config.settings import Settings
 from imgctl.ops.support.links import link_warning
 

@@ -19,7 +19,7 @@ from imgctl.ops.support import top
 from imgctl.ops.support.top import Looker, is_alive
 from imgctl.store.catalog.engine import Catalog
 from imgctl.store.catalog.queries.claims import claim
-from imgctl.store.catalog.queries.live import ended_between, frontier, leased_now, newest_rows, queue_head
+from imgctl.store.catalog.queries.live_view import ended_between, frontier, leased_now, newest_rows, queue_head
 from imgctl.store.catalog.queries.operations import begin, end
 from imgctl.store.catalog.queries.reservations import promise
 from imgctl.store.catalog.queries.results import finish

@@ -13,7 +13,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy import delete, update
 
-from imgctl.config.places import CatalogSettings
+from imgctl.config.catalog_store import CatalogSettings
 from imgctl.config.service import LogSettings
 from imgctl.config.settings import Settings
 from imgctl.errors import BlobExists, ConfigError, StoreDenied, StoreUnavailable

@@ -12,7 +12,7 @@ from imgctl.ops.ingest.outcome import Fate, FileOutcome, Reason
 from imgctl.ops.sources.base import SourceFile
 from imgctl.ops.sources.open import Sources
 from imgctl.ops.upload.bags import open_bag
-from imgctl.ops.upload.choose import chosen
+from imgctl.ops.upload.choose_files import chosen
 from imgctl.ops.upload.options import Selection
 from tests.imaging.pictures import encoded, quadrants
 from tests.ops.upload.trees import USER

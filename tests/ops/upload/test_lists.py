@@ -15,7 +15,7 @@ import pytest
 from imgctl.errors import UsageError
 from imgctl.ops.ingest.outcome import FileOutcome, Reason
 from imgctl.ops.sources.open import Sources
-from imgctl.ops.upload.choose import chosen
+from imgctl.ops.upload.choose_files import chosen
 from imgctl.ops.upload.options import Selection
 from tests.ops.upload.trees import NAMES, OTHER, TAKEN, USER, every, fates, left, planted, taken
 

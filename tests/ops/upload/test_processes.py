@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from imgctl.config.places import CatalogSettings, StoreSettings
+from imgctl.config.catalog_store import CatalogSettings, StoreSettings
 from imgctl.config.settings import Settings, UploadSettings
 from imgctl.ops.ingest.outcome import Fate
 from imgctl.ops.upload.options import Selection, UploadOrder

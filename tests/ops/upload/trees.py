@@ -9,7 +9,7 @@ from uuid import UUID
 from imgctl.ops.ingest.outcome import Fate, FileOutcome, Reason
 from imgctl.ops.sources.base import SourceFile
 from imgctl.ops.sources.open import Sources
-from imgctl.ops.upload.choose import chosen
+from imgctl.ops.upload.choose_files import chosen
 from imgctl.ops.upload.options import Selection
 
 USER = UUID("0190b2b4-0000-7000-8000-000000000001")

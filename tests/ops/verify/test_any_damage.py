@@ -15,7 +15,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from imgctl.config.places import CatalogSettings, StoreSettings
+from imgctl.config.catalog_store import CatalogSettings, StoreSettings
 from imgctl.config.settings import Settings, UploadSettings
 from imgctl.ops.ingest.outcome import Fate
 from imgctl.ops.upload.options import Selection, UploadOrder

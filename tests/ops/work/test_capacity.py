@@ -8,7 +8,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy import update
 
-from imgctl.config.places import StoreSettings
+from imgctl.config.catalog_store import StoreSettings
 from imgctl.errors import DecoderMissing, NoRoom, StoreError, WorkerError
 from imgctl.imaging.decoders.decode import Limits
 from imgctl.model import Recipe

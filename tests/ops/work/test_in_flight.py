@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from imgctl.config.places import StoreSettings
+from imgctl.config.catalog_store import StoreSettings
 from imgctl.errors import StoreDenied
 from imgctl.ops.work.in_flight import BATCH_BYTES, StoreWatch, cut
 from imgctl.ops.work.options import Ending, Job, Outcome

@@ -2,7 +2,7 @@
 
 import pytest
 
-from imgctl.config.places import StoreSettings
+from imgctl.config.catalog_store import StoreSettings
 from imgctl.errors import BlobArchived
 from imgctl.imaging.decoders.decode import Limits
 from imgctl.model import Recipe

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from imgctl.config.places import StoreSettings
+from imgctl.config.catalog_store import StoreSettings
 from imgctl.errors import BlobCorrupt, BlobMissing
 from imgctl.imaging.formats import Format
 from imgctl.imaging.render import render
@@ -30,7 +30,7 @@ RENDERS_LARGE = """
 import sys
 from pathlib import Path
 from uuid import UUID
-from imgctl.config.places import StoreSettings
+from imgctl.config.catalog_store import StoreSettings
 from imgctl.imaging.decoders.decode import Limits
 from imgctl.model import Recipe
 from imgctl.ops.work.options import Batch, Job, WorkOrder

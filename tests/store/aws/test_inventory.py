@@ -16,7 +16,7 @@ import pyarrow as pa  # type: ignore[import-untyped]
 import pytest
 from pyarrow import orc, parquet
 
-from imgctl.config.places import StoreSettings
+from imgctl.config.catalog_store import StoreSettings
 from imgctl.errors import StoreError, UsageError
 from imgctl.store.aws.inventory import open_inventory
 

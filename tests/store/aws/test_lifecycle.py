@@ -5,7 +5,7 @@ from botocore.stub import Stubber
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imgctl.config.places import StoreSettings
+from imgctl.config.catalog_store import StoreSettings
 from imgctl.errors import ConfigError, StoreError
 from imgctl.model import StorageClass
 from imgctl.store.aws import lifecycle

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from imgctl.config.places import StoreSettings
+from imgctl.config.catalog_store import StoreSettings
 from imgctl.errors import BlobArchived, BlobCorrupt, BlobExists, BlobMissing, ConfigError, StoreError
 from imgctl.model import StorageClass
 from imgctl.store.blobs.base import Blob, BlobStore, Restore, Tier

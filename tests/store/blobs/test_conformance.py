@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from imgctl.config.places import StoreSettings
+from imgctl.config.catalog_store import StoreSettings
 from imgctl.errors import BlobCorrupt, BlobExists, BlobMissing, KeyShapeError
 from imgctl.model import UNKNOWN
 from imgctl.store.blobs.base import BlobStore

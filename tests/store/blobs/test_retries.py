@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from imgctl.config.places import StoreSettings
+from imgctl.config.catalog_store import StoreSettings
 from imgctl.errors import StoreUnavailable
 from imgctl.store.blobs import retries
 from imgctl.store.blobs.open import open_store

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from imgctl.config.places import SourceSettings
+from imgctl.config.catalog_store import SourceSettings
 from imgctl.errors import BlobMissing, BucketMissing, ConfigError, StoreDenied
 from imgctl.store.blobs.source_buckets import Elsewhere, Got, open_elsewhere
 from tests.parts.seaweed import S3Server

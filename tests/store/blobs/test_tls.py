@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import trustme
 
-from imgctl.config.places import StoreSettings
+from imgctl.config.catalog_store import StoreSettings
 from imgctl.errors import ConfigError, StoreUnavailable
 from imgctl.store.blobs.base import BlobStore
 from imgctl.store.blobs.open import open_store

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from imgctl.config.places import StoreSettings
+from imgctl.config.catalog_store import StoreSettings
 from imgctl.errors import BlobExists, BucketMissing
 from imgctl.store.blobs.base import BlobStore
 from imgctl.store.blobs.open import open_store

@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 from xml.etree.ElementTree import Element, fromstring  # written by the container's own server
 
-from imgctl.config.places import StoreSettings
+from imgctl.config.catalog_store import StoreSettings
 from imgctl.errors import BlobArchived, BlobCorrupt, StoreError
 from imgctl.model import CLASSES_OF
 from imgctl.regular_files import regular
 from imgctl.store.blobs.base import Blob, Remnant, Restore, SignedPut, Tier
 from imgctl.store.blobs.clouds.azure_auth import AzureAuth, azure_auth
 from imgctl.store.blobs.clouds.azure_responses import TIER_OF, Row, blob_of, page_of, remnant_of, row_of, version_query
-from imgctl.store.blobs.clouds.batch import Part, batch_body, batch_errors
+from imgctl.store.blobs.clouds.batch_delete import Part, batch_body, batch_errors
 from imgctl.store.blobs.clouds.http import Http, quoted
 from imgctl.store.blobs.clouds.listing import NOT_FOUND
 from imgctl.store.blobs.clouds.provider import Put, Soft, bytes_options
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from obstore import GetOptions
     from urllib3 import BaseHTTPResponse
 
-    from imgctl.store.blobs.objects import Client
+    from imgctl.store.blobs.bucket_store import Client
 
 T = TypeVar("T")
 

@@ -12,7 +12,7 @@ from email.utils import formatdate
 from typing import TYPE_CHECKING, Protocol, cast
 from urllib.parse import parse_qsl, urlsplit
 
-from imgctl.config.places import StoreSettings
+from imgctl.config.catalog_store import StoreSettings
 from imgctl.errors import ConfigError, StoreDenied
 from imgctl.store.blobs.address import variable
 from imgctl.store.blobs.clouds.http import Headers, Query, with_query

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, TypeVar, cast
 from urllib.parse import quote
 from uuid import uuid4
 
-from imgctl.config.places import StoreSettings
+from imgctl.config.catalog_store import StoreSettings
 from imgctl.errors import BlobCorrupt
 from imgctl.model import CLASSES_OF
 from imgctl.regular_files import regular
 from imgctl.store.blobs.base import Blob, Remnant, Restore, SignedPut, Tier
-from imgctl.store.blobs.clouds.batch import Part, batch_body, batch_errors
+from imgctl.store.blobs.clouds.batch_delete import Part, batch_body, batch_errors
 from imgctl.store.blobs.clouds.google_auth import GoogleAuth
 from imgctl.store.blobs.clouds.google_responses import FIELDS, Resource, blob_of, kept_metadata, page_of, remnant_of
 from imgctl.store.blobs.clouds.http import Http, quoted
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from obstore import GetOptions
     from obstore.store import GCSConfig
 
-    from imgctl.store.blobs.objects import Client
+    from imgctl.store.blobs.bucket_store import Client
 
 T = TypeVar("T")
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Protocol, cast
 
-from imgctl.config.places import StoreSettings
+from imgctl.config.catalog_store import StoreSettings
 from imgctl.errors import StoreDenied
 from imgctl.store.blobs.address import variable
 from imgctl.store.blobs.clouds.http import Headers, Query, with_query

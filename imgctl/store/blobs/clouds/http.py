@@ -12,7 +12,7 @@ from urllib.request import getproxies, proxy_bypass
 
 from urllib3 import BaseHTTPResponse, PoolManager, ProxyManager, Timeout
 
-from imgctl.config.places import StoreSettings
+from imgctl.config.catalog_store import StoreSettings
 from imgctl.store.blobs.address import certificates
 from imgctl.store.blobs.errors import ErrorResponse
 

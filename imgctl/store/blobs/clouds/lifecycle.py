@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable
 from typing import TypeVar, cast
 
-from imgctl.config.places import StoreSettings
+from imgctl.config.catalog_store import StoreSettings
 from imgctl.errors import BlobExists, StoreError
 from imgctl.model import StorageClass
 from imgctl.store.blobs.address import bucket_and_prefix

@@ -6,7 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from imgctl.config.places import StoreSettings
+from imgctl.config.catalog_store import StoreSettings
 from imgctl.model import StorageClass
 from imgctl.store.blobs.address import certificates
 from imgctl.store.blobs.base import Blob, Remnant, Restore, SignedPut, Tier
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from obstore import GetOptions
     from obstore.store import ClientConfig, RetryConfig
 
-    from imgctl.store.blobs.objects import Client
+    from imgctl.store.blobs.bucket_store import Client
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 from threading import RLock
 from typing import TYPE_CHECKING, TypeVar
 
-from imgctl.config.places import StoreSettings
+from imgctl.config.catalog_store import StoreSettings
 from imgctl.errors import BlobCorrupt, BlobExists, BlobMissing, StoreError
 from imgctl.store.blobs.base import (
     IMMUTABLE,
@@ -23,6 +23,7 @@ from imgctl.store.blobs.base import (
     checked,
     known_class,
 )
+from imgctl.store.blobs.bucket_store import ObjectStore, check, check_free, check_old, taken
 from imgctl.store.blobs.clouds.listing import NOT_FOUND, everything, listed, purge
 from imgctl.store.blobs.clouds.provider import Provider, Put
 from imgctl.store.blobs.clouds.signed import AllowedPut
@@ -30,13 +31,12 @@ from imgctl.store.blobs.clouds.traits import all_traits, put_if_absent
 from imgctl.store.blobs.errors import Target
 from imgctl.store.blobs.files import read_checked, replaced
 from imgctl.store.blobs.listing_pages import Page, within
-from imgctl.store.blobs.objects import ObjectStore, check, check_free, check_old, taken
 from imgctl.store.blobs.retries import Calls
 from imgctl.store.blobs.traits import Kept, Traits, warning
 from imgctl.store.blobs.walk import Range
 
 if TYPE_CHECKING:
-    from imgctl.store.blobs.objects import Client
+    from imgctl.store.blobs.bucket_store import Client
 
 T = TypeVar("T")
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar, cast
 
 from obstore.store import S3Store as ObstoreS3
 
-from imgctl.config.places import StoreSettings
+from imgctl.config.catalog_store import StoreSettings
 from imgctl.errors import BlobMissing, ConfigError, StoreError
 from imgctl.keys import is_utf8
 from imgctl.store.blobs.address import bucket_and_prefix, certificates

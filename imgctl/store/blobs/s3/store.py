@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import obstore
 
-from imgctl.config.places import StoreSettings
+from imgctl.config.catalog_store import StoreSettings
 from imgctl.errors import BlobArchived, BlobExists, BlobMissing, StoreError
 from imgctl.store.blobs.base import (
     IMMUTABLE,
@@ -21,10 +21,10 @@ from imgctl.store.blobs.base import (
     checked,
     known_class,
 )
+from imgctl.store.blobs.bucket_store import ObjectStore, check, check_free, check_old, taken
 from imgctl.store.blobs.errors import code_of, nothing_to_restore
 from imgctl.store.blobs.files import read_checked, replaced
 from imgctl.store.blobs.listing_pages import Page, bare
-from imgctl.store.blobs.objects import ObjectStore, check, check_free, check_old, taken
 from imgctl.store.blobs.s3.bucket import Bucket, once
 from imgctl.store.blobs.s3.copy import CopyLimits, copy, move
 from imgctl.store.blobs.s3.listing import blob_of, pages_of

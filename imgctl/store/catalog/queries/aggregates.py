@@ -29,7 +29,7 @@ from sqlalchemy import (
 )
 
 from imgctl.model import Sized, Status, StorageClass, Variant
-from imgctl.pricing.archive import Held
+from imgctl.pricing.archive_bill import Held
 from imgctl.store.catalog.queries.lookups import Scope, within
 from imgctl.store.catalog.schema import SAFE, Id, PerDatabase, images, in_status, seconds_until
 

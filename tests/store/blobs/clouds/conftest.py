@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from imgctl.config.places import StoreSettings
+from imgctl.config.catalog_store import StoreSettings
 from imgctl.store.blobs.base import BlobStore
 from imgctl.store.blobs.open import open_store
 from tests.parts.clouds import KEY

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from imgctl.config.places import StoreSettings
+from imgctl.config.catalog_store import StoreSettings
 from imgctl.errors import BlobArchived, BlobCorrupt, StoreError
 from imgctl.store.blobs.base import BlobStore, Restore, Tier
 from imgctl.store.blobs.open import open_store

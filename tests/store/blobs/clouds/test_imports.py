@@ -20,7 +20,7 @@ _CLOUDS = {"azure", "google", "urllib3", "imgctl.store.blobs.clouds"}
 )
 def test_opening_a_store_imports_no_sdk_and_no_other_cloud(url: str, brought: set[str]) -> None:
     program = (
-        "import sys; from imgctl.config.places import StoreSettings; from imgctl.store.blobs.open import open_store;"
+        "import sys; from imgctl.config.catalog_store import StoreSettings; from imgctl.store.blobs.open import open_store;"
         f"open_store(StoreSettings(url={url!r})); print(*(set(sys.modules) & {_CLOUDS!r}))"
     )
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imgctl.config.places import StoreSettings
+from imgctl.config.catalog_store import StoreSettings
 from imgctl.errors import ConfigError, StoreError
 from imgctl.model import StorageClass
 from imgctl.store.blobs.clouds.lifecycle import MOST_RULES, merged, planned, put

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import pytest
 
-from imgctl.config.places import StoreSettings
+from imgctl.config.catalog_store import StoreSettings
 from imgctl.errors import StoreError
 from imgctl.store.blobs.base import BlobStore, Remnant
 from imgctl.store.blobs.open import open_store

@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 
-from imgctl.config.places import StoreSettings
+from imgctl.config.catalog_store import StoreSettings
 from imgctl.store.blobs.base import BlobStore, SignedPut
 from imgctl.store.blobs.clouds import signed
 from imgctl.store.blobs.clouds.azure_auth import AzureAuth

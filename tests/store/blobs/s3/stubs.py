@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from botocore.stub import Stubber
 
-from imgctl.config.places import StoreSettings
+from imgctl.config.catalog_store import StoreSettings
 from imgctl.store.blobs.s3.copy import CopyLimits
 from imgctl.store.blobs.s3.store import S3Store
 

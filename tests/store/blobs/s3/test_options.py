@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from imgctl.config.places import StoreSettings
+from imgctl.config.catalog_store import StoreSettings
 from imgctl.errors import StoreError
 from imgctl.store.blobs.open import open_store
 from imgctl.store.blobs.s3.bucket import Bucket

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from imgctl.config.places import StoreSettings
+from imgctl.config.catalog_store import StoreSettings
 from imgctl.errors import StoreUnsupported
 from imgctl.store.blobs.base import BlobStore, Remnant
 from imgctl.store.blobs.local import LocalStore

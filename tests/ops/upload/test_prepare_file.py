@@ -22,7 +22,7 @@ from imgctl.ops.ingest.recognise import Recogniser
 from imgctl.ops.sources.base import STREAM_ABOVE, SourceFile
 from imgctl.ops.sources.local import LocalFiles
 from imgctl.ops.upload.options import UploadedAt, UploadOrder
-from imgctl.ops.upload.prepare import Preparing, date_of, prepare
+from imgctl.ops.upload.prepare_file import Preparing, date_of, prepare
 from tests.imaging.containers import (
     HEIGHT,
     WIDTH,

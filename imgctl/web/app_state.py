@@ -11,7 +11,7 @@ from uuid import UUID
 import anyio
 from fastapi import Depends, Request
 
-from imgctl.config.places import StoreSettings
+from imgctl.config.catalog_store import StoreSettings
 from imgctl.errors import ImgctlError, StoreError
 from imgctl.keys import PROBES
 from imgctl.model import Image

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
-from imgctl.config.setting import DAY, PREFIX, setting
+from imgctl.config.setting_field import DAY, PREFIX, setting
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

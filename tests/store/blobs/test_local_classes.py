@@ -12,12 +12,12 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from imgctl.config.places import StoreSettings
+from imgctl.config.catalog_store import StoreSettings
 from imgctl.errors import BlobArchived, BlobCorrupt, ConfigError, StoreError
 from imgctl.model import StorageClass, is_archived
-from imgctl.store.blobs.archive import Archive
 from imgctl.store.blobs.base import Restore, Tier
 from imgctl.store.blobs.local import LocalStore, midnight_after
+from imgctl.store.blobs.local_classes import Archive
 from imgctl.store.blobs.open import open_store
 from tests.soak import rounds
 

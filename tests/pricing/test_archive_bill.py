@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from imgctl.errors import ConfigError, UsageError
 from imgctl.model import Sized
-from imgctl.pricing.archive import TYPICAL_SIZES, Archive, Held, archive_bill, archive_lines, shares
+from imgctl.pricing.archive_bill import TYPICAL_SIZES, Archive, Held, archive_bill, archive_lines, shares
 from imgctl.pricing.card_files import load_card
 from imgctl.pricing.whatif import Change, Move, Today, what_if
 

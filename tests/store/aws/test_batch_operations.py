@@ -3,11 +3,11 @@
 import pytest
 from botocore.stub import ANY, Stubber
 
-from imgctl.config.places import StoreSettings
+from imgctl.config.catalog_store import StoreSettings
 from imgctl.errors import BlobExists, ConfigError, UsageError
 from imgctl.model import StorageClass
-from imgctl.store.aws import batch
-from imgctl.store.aws.batch import (
+from imgctl.store.aws import batch_operations
+from imgctl.store.aws.batch_operations import (
     Job,
     Manifest,
     create_copy_job,
@@ -45,7 +45,7 @@ def control(monkeypatch: pytest.MonkeyPatch) -> Stubber:
     sts.add_response("get_caller_identity", {"Account": "123456789012"})
     sts.activate()
     control.activate()
-    monkeypatch.setattr(batch, "open_boto3", lambda _, service: clients[service])
+    monkeypatch.setattr(batch_operations, "open_boto3", lambda _, service: clients[service])
     return control
 
 
@@ -64,7 +64,7 @@ def test_a_manifest_names_each_object_in_aws_format(moto_s3: S3Server) -> None:
 def test_a_long_manifest_is_put_in_parts_and_overwrites_nothing(
     moto_s3: S3Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(batch, "_PART_BYTES", 5 * 2**20)
+    monkeypatch.setattr(batch_operations, "_PART_BYTES", 5 * 2**20)
     bucket = moto_s3.new_bucket()
     where, key = moto_s3.settings(bucket), "k" * 999
 
@@ -92,7 +92,7 @@ def test_a_copy_job_has_all_required_arguments(control: Stubber) -> None:
 
 def test_the_same_job_requested_twice_is_one_job() -> None:
     def token(etag: str, to: StorageClass) -> object:
-        return batch.job_arguments("photos", Manifest(name="1", etag=etag), JOB, to=to)["ClientRequestToken"]
+        return batch_operations.job_arguments("photos", Manifest(name="1", etag=etag), JOB, to=to)["ClientRequestToken"]
 
     cold, colder = StorageClass.GLACIER, StorageClass.DEEP_ARCHIVE
     assert token("e1", cold) == token("e1", cold)
@@ -102,7 +102,7 @@ def test_the_same_job_requested_twice_is_one_job() -> None:
 def test_arns_have_the_partition_of_the_role() -> None:
     china = Job(role_arn="arn:aws-cn:iam::123456789012:role/batch", report_prefix="r")
 
-    found = batch.job_arguments("photos", Manifest(name="1", etag="e"), china, to=StorageClass.GLACIER)
+    found = batch_operations.job_arguments("photos", Manifest(name="1", etag="e"), china, to=StorageClass.GLACIER)
 
     assert found["Manifest"] == {
         "Spec": {"Format": "S3BatchOperations_CSV_20180820", "Fields": ["Bucket", "Key"]},

@@ -6,7 +6,7 @@ from imgctl.ops.sources.base import Chosen, Source
 from imgctl.ops.sources.open import Sources
 from imgctl.ops.upload.bags import open_bag
 from imgctl.ops.upload.options import Selection, check
-from imgctl.ops.upload.rules import SelectionRules
+from imgctl.ops.upload.selection_rules import SelectionRules
 
 
 def chosen(selection: Selection, sources: Sources) -> Chosen:

@@ -15,7 +15,7 @@ from imgctl.ops.sources.base import SourceFile
 from imgctl.ops.sources.local import LocalFiles
 from imgctl.ops.sources.open import Sources
 from imgctl.ops.sources.walk import MOST_OPEN
-from imgctl.ops.upload.choose import chosen
+from imgctl.ops.upload.choose_files import chosen
 from imgctl.ops.upload.options import Selection
 from tests.ops.upload.trees import NAMES, OTHER, TAKEN, USER, fates, left, planted, taken
 
