@@ -25,7 +25,8 @@ ImgctlError                 1  something went wrong; the message says what, the 
 ├── LocalError              1  this machine lacks what an image needs; others may have it
 │   ├── NoRoom              1  no room for an original in the temporary directory
 │   └── DecoderMissing      1  the decoder of a supported format is not installed here, or broken
-└── WorkerError             1  the worker pool cannot run (not for a single failed picture)
+├── WorkerError             1  the worker pool cannot run (not for a single failed picture)
+└── Interrupted             130  a signal ended a run that waited for the catalog or the store
 """
 
 import errno
@@ -203,6 +204,12 @@ class DecoderMissing(LocalError):
 
 class WorkerError(ImgctlError):
     """The worker pool cannot run; not raised for a single failed picture."""
+
+
+class Interrupted(ImgctlError):
+    """A signal ended a run while it waited for an unreachable catalog or store."""
+
+    exit_code = ExitCode.INTERRUPTED
 
 
 def unexpected(error: BaseException) -> ImgctlError:

@@ -3,11 +3,16 @@
 import os
 import signal
 import socket
+import sqlite3
+from contextlib import closing
+from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
+from tests.whole.conftest import place_of
 from tests.whole.deployment import FOREVER, USER, Deployment
 
 
@@ -52,3 +57,34 @@ def assert_notifies(deployment: Deployment, *arguments: str) -> None:
 
 def test_socket_without_a_reader_ends_nothing(embedded: Deployment) -> None:
     assert embedded.in_environment(NOTIFY_SOCKET="/nowhere/notify").run("work", "--drain").code == 0
+
+
+@pytest.mark.parametrize("command", ["work", "watch", "upload", "backfill", "erase"])
+def test_a_signal_during_an_outage_of_the_catalog_interrupts(
+    embedded: Deployment, album: dict[Path, bytes], command: str
+) -> None:
+    place = place_of(album)
+    embedded.run("upload", place, "--user", str(USER))
+    embedded.run("work", "--drain")
+    new = embedded.directory / "new"
+    new.mkdir()
+    (new / "one.jpg").write_bytes(next(iter(album.values())) + b"\0")
+    arguments = {
+        "work": (),
+        "watch": (new, "--user", str(USER)),
+        "upload": (new, "--user", str(USER)),
+        "backfill": ("--force",),
+        "erase": ("--user", str(USER), "--confirm-user", str(USER), "--yes", "--receipt", "receipt.jsonl"),
+    }[command]
+    signing = embedded.with_settings(SERVE_SECRET="s" * 32)
+    impatient = replace(signing, catalog_url=f"{embedded.catalog_url}?timeout=0")
+    with closing(sqlite3.connect(embedded.catalog_url.removeprefix("sqlite:///"))) as other:
+        other.execute("BEGIN IMMEDIATE")
+        run = impatient.start(command, *arguments)
+        while "waiting for the catalog" not in run.err.read_text():
+            assert run.process.is_alive(), run.err.read_text()
+        os.kill(run.process.pid or 0, signal.SIGTERM)
+        ended = run.wait()
+
+    assert ended.code == 130, ended.err
+    assert "interrupted while waiting" in ended.err.splitlines()[-1]

@@ -21,7 +21,7 @@ from imgctl.cli.common.types import UserText
 from imgctl.cli.common.wrapper import Result, operation_of, watched
 from imgctl.config.load import load_settings
 from imgctl.config.settings import Settings
-from imgctl.errors import ExitCode, UsageError
+from imgctl.errors import CatalogUnavailable, ExitCode, Interrupted, StoreUnavailable, UsageError
 from imgctl.run import service
 from imgctl.run.progress import Progress, aside, printable
 from imgctl.run.stop import Stop
@@ -191,10 +191,18 @@ class Running:
 
 @contextmanager
 def running(session: Session, *, unit: str, max_seconds: float | None = None) -> Iterator[Running]:
-    """Catch signals and draw progress while a command runs; with -q no progress is drawn."""
+    """Catch signals and draw progress while a command runs; with -q no progress is drawn.
+
+    Raises Interrupted if a signal ended its wait for the catalog or the store.
+    """
     shown = False if session.verbosity < 0 and session.progress is None else session.progress
     with Stop(max_seconds=max_seconds) as stop, Progress(unit=unit, shown=shown) as progress:
-        yield Running(session=session, stop=stop, progress=progress)
+        try:
+            yield Running(session=session, stop=stop, progress=progress)
+        except (CatalogUnavailable, StoreUnavailable) as error:
+            if not stop.requested.is_set():
+                raise
+            raise Interrupted(f"interrupted while waiting: {error.message}", hint=error.hint) from error
 
 
 def subcommand(
