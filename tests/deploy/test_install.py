@@ -106,6 +106,29 @@ def test_wheel_in_an_empty_venv_passes_the_demo_and_contains_its_pages(tmp_path:
 
 
 @needs_dist
+def test_wheel_with_the_oldest_versions_that_it_permits_passes_the_demo(tmp_path: Path) -> None:
+    [wheel] = (ROOT / DIST).glob("*.whl")
+    python, oldest = tmp_path / "venv/bin/python", tmp_path / "oldest.txt"
+    run(PYTHON, "-m", "venv", tmp_path / "venv", cwd=tmp_path)
+    # By pyproject.toml, because the dependencies of a wheel are not direct ones.
+    wanted = ("--extra", "serve", "--extra", "video", "--extra", "watch", ROOT / "pyproject.toml")
+    run(BIN / "uv", "pip", "compile", "--quiet", "--python", python, "--resolution", "lowest-direct", "-o", oldest, *wanted,
+        cwd=tmp_path)  # fmt: skip
+    run(BIN / "uv", "pip", "install", "--quiet", "--python", python, "-r", oldest, cwd=tmp_path)
+    run(BIN / "uv", "pip", "install", "--quiet", "--python", python, "--no-deps", wheel, cwd=tmp_path)
+
+    output = run(tmp_path / "venv/bin/imgctl", "demo", "--directory", tmp_path / "demo", cwd=tmp_path)
+
+    assert "10 ready" in output
+    run(python, "-c", "import imgctl.web.app", cwd=tmp_path)
+    pinned = re.findall(r"^(?:click|pyvips)==([\d.]+)", oldest.read_text(encoding="utf-8"), re.MULTILINE)
+    permitted = re.findall(
+        r'"(?:click|pyvips)(?:\[binary\])?>=([\d.]+)', (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    )
+    assert [found[: len(one)] for found, one in zip(pinned, permitted, strict=True)] == permitted
+
+
+@needs_dist
 @pytest.mark.parametrize("version", [one for one in pythons() if not PYTHON.name.endswith(one)])
 def test_wheel_passes_the_demo_on_every_other_python_of_this_machine(version: str, tmp_path: Path) -> None:
     python = next(found(version), None)
