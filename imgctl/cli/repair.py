@@ -38,7 +38,7 @@ class Args(ScopeOptions):
     storage_class: bool = flag("Also record in each row the storage class of its original.")
     failed: bool = flag("Also retry failed images.")
     delete_orphans: bool = flag("Also move blobs without a row to the trash.")
-    erased: bool = flag("Also delete for good blobs and rows of erased images that came back.")
+    erased: bool = flag("Also delete for good blobs of erased images that came back.")
     orphan_age: float = option(7 * 86_400.0, "Keep orphans younger than this.", text="7d")
     max_delete: int = option(1000, "Delete nothing if there are more orphans than N.", kind=ANY_COUNT, metavar="N")
     max_delete_percent: float = option(

@@ -101,6 +101,25 @@ def test_repair_leaves_the_leftovers_of_a_held_user_where_they_are(embedded: Dep
     }  # fmt: skip
 
 
+def test_repair_keeps_what_comes_back_of_an_erased_image_while_its_owner_is_held(held: Deployment) -> None:
+    theirs = next(one.original_key or "" for one in held.images() if one.user_id == OTHER)
+    data = held.open_store().get(theirs)
+    assert held.run("erase", "--user", str(OTHER), "--confirm-user", str(OTHER), "--yes").code == 0
+    held.open_store().create(theirs, data, content_type="image/jpeg")
+    repair = ("repair", "--grace", "0s", "--erased", "--apply", "--json")
+
+    held.run("hold", "--user", str(OTHER), "--reason", "case 4712")
+    kept = held.run(*repair)
+    left = held.open_store().head(theirs)
+    held.run("release", "--user", str(OTHER))
+    gone = held.run(*repair)
+
+    assert [("case 4712" in str(one["detail"]), one["fate"]) for one in kept.of("repair")] == [(True, "left")]
+    assert left is not None
+    assert gone.code == 0, gone.err
+    assert held.open_store().head(theirs) is None
+
+
 def test_show_and_audit_tell_of_a_hold(held: Deployment) -> None:
     image = next(one for one in held.images() if one.user_id == USER)
 

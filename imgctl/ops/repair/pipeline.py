@@ -22,6 +22,7 @@ from imgctl.ops.audit.findings import Code, Finding
 from imgctl.ops.common.open import Parts
 from imgctl.ops.common.range_reads import sha256_of
 from imgctl.ops.common.retry import StopSignal, read, write
+from imgctl.ops.erase.options import owner_digest
 from imgctl.ops.repair.decide import blob_key, decide, image_of
 from imgctl.ops.repair.options import ACTS, Decision, Do, Evidence, Fate, Outcome, RepairOrder
 from imgctl.ops.repair.trash import carry, trash_key
@@ -29,7 +30,7 @@ from imgctl.run.threads import thread_pool
 from imgctl.store.blobs.base import Blob, BlobStore
 from imgctl.store.catalog.queries import repairs as sql
 from imgctl.store.catalog.queries.erased import Erasure, erasures
-from imgctl.store.catalog.queries.holds import LegalHold, held_among
+from imgctl.store.catalog.queries.holds import held_among, in_force
 from imgctl.store.catalog.queries.lookups import by_ids, clock
 from imgctl.store.catalog.queries.reservations import confirm
 
@@ -59,11 +60,11 @@ def repair(findings: Iterable[Finding], order: RepairOrder, parts: Parts, *, sto
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Known:
-    """Rows at one moment of the database's clock, the holds on their owners, and finished or running erasures of images."""
+    """Rows and finished or running erasures at one moment of the database's clock; `holds`: why an image must stay, by id."""
 
     rows: dict[UUID, Image]
     erasures: dict[UUID, Erasure]
-    held: dict[UUID, LegalHold]
+    holds: dict[UUID, str]
     now: datetime
 
 
@@ -103,7 +104,13 @@ class Repairs:
             rows = by_ids(connection, wanted)
             gone = erasures(connection, wanted - rows.keys())
             held = held_among(connection, {row.user_id for row in rows.values()})
-            return _Known(rows=rows, erasures=gone, held=held, now=clock(connection))
+            holds = {one: held[row.user_id].line for one, row in rows.items() if row.user_id in held}
+            if gone:
+                # A tombstone has no user id, only its digest.
+                secret = self._parts.settings.serve.secret
+                owners = {owner_digest(one.user_id, secret): one.line for one in reversed(in_force(connection))}
+                holds |= {one: owners[erasure.owner] for one, erasure in gone.items() if erasure.owner in owners}
+            return _Known(rows=rows, erasures=gone, holds=holds, now=clock(connection))
 
         return read(self._parts.catalog, known, stop=self._stop)
 
@@ -114,13 +121,12 @@ class Repairs:
         # An unknown key is left unchanged, and the store may deny access to it.
         wanted = set() if finding.code is Code.UNKNOWN_KEY else {key, original}
         found = {one: self._parts.store.details(one) for one in wanted if one}
-        hold = known.held.get(row.user_id) if row else None
         return Evidence(
             now=known.now,
             row=row,
             original=found.get(original or ""),
             blob=found.get(key or ""),
-            hold=hold.line if hold else "",
+            hold=known.holds.get(image, "") if image else "",
             erasure=known.erasures.get(image) if image else None,
         )
 
@@ -140,7 +146,7 @@ class Repairs:
         assert key is not None
         target = trash_key(key, datetime.now(UTC).date())
         try:
-            done = carry(self._parts.store, blob, target, certain=lambda: self._still_orphan(decision))
+            done = carry(self._parts.store, blob, target, certain=lambda: self._again(decision).do is Do.TRASH)
         except CatalogError:
             # No fault of this blob: it ends the run.
             raise
@@ -151,7 +157,9 @@ class Repairs:
         return _ended(decision, Fate.MENDED, f"now {target}")
 
     def _erase(self, decision: Decision) -> Outcome:
-        store, key = self._parts.store, decision.key or ""
+        store, key, now = self._parts.store, decision.key or "", self._again(decision)
+        if now.do is not Do.ERASE:
+            return _ended(decision, Fate.DRIFTED, now.detail)
         try:
             refused = list(store.purge(store.remnants([key])))
         except ImgctlError as error:
@@ -162,14 +170,15 @@ class Repairs:
         softly = all(one.until is not None for one, _ in refused)
         return _ended(decision, Fate.MENDED if softly else Fate.FAILED, refused[0][1].line)
 
-    def _still_orphan(self, decision: Decision) -> bool:
+    def _again(self, decision: Decision) -> Decision:
+        """Decide again, from the row, the hold and the erasure as they are now."""
         image = image_of(decision.finding, self._order)
         known = self._known([image])
         row = known.rows.get(image) if image else None
-        hold = known.held.get(row.user_id) if row else None
+        hold = known.holds.get(image, "") if image else ""
         erasure = known.erasures.get(image) if image else None
-        seen = replace(decision.evidence, row=row, hold=hold.line if hold else "", erasure=erasure)
-        return decide(decision.finding, seen, self._order).do is Do.TRASH
+        seen = replace(decision.evidence, row=row, hold=hold, erasure=erasure)
+        return decide(decision.finding, seen, self._order)
 
 
 def _ended(decision: Decision, fate: Fate, detail: str = "") -> Outcome:
