@@ -5,7 +5,7 @@ from datetime import timedelta
 from uuid import UUID
 
 from imgctl.keys import ORIGINAL
-from imgctl.model import Image, Status, Variant
+from imgctl.model import Image, Status, StorageClass, Variant
 from imgctl.ops.audit.findings import Code, Finding
 from imgctl.ops.repair.options import Decision, Do, Evidence, RepairOrder
 from imgctl.units import count_of
@@ -160,7 +160,12 @@ def _size_mismatch(_finding: Finding, row: Image, seen: Evidence, _order: Repair
     return Do.LEAVE, f"look at it: imgctl get {row.id} --out ."
 
 
-def _class_drift(_finding: Finding, row: Image, seen: Evidence, _order: RepairOrder) -> tuple[Do, str]:
+def _class_drift(finding: Finding, row: Image, seen: Evidence, _order: RepairOrder) -> tuple[Do, str]:
+    if finding.role in tuple(Variant):
+        if seen.blob is None or seen.blob.storage_class == StorageClass.STANDARD:
+            return Do.NOTHING, "it is gone" if seen.blob is None else "it is in STANDARD"
+        build = f"imgctl backfill --force --variant {finding.role} --ids-from FINDINGS"
+        return Do.LEAVE, f"a variant in {seen.blob.storage_class}: {build} puts it into STANDARD"
     if seen.original is None:
         return Do.LEAVE, "its original is lost"
     was, found = row.storage_class or "STANDARD", seen.original.storage_class

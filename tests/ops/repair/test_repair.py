@@ -218,6 +218,20 @@ def test_a_row_takes_the_storage_class_of_its_original(archive: Archive) -> None
     assert archive.row(image.id).storage_class == StorageClass.GLACIER
 
 
+def test_a_variant_in_another_class_is_left_with_the_command_that_builds_it(archive: Archive) -> None:
+    image, store = archive.ready(0), open_store(archive.parts.settings.store)
+    blob = store.details(image.thumb_key or "")
+    assert blob is not None
+    store.move(blob.key, to=StorageClass.GLACIER, etag=blob.etag)
+    findings = [one for one in archive.audit(classes=True) if one.code is Code.CLASS_DRIFT]
+
+    outcomes = archive.repair(findings)
+
+    assert [(one.decision.finding.role, one.fate) for one in outcomes] == [("thumb", Fate.LEFT)]
+    assert "imgctl backfill --force --variant thumb" in outcomes[0].detail
+    assert archive.row(image.id).storage_class is None
+
+
 def test_a_leased_row_is_not_changed(archive: Archive) -> None:
     image = archive.ready(0)
     archive.parts.store.delete([image.medium_key or ""])
