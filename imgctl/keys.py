@@ -16,6 +16,8 @@ ORIGINAL = "original"
 TRASH = "trash/"
 # Checks write their probe objects here and delete them.
 PROBES = ".imgctl-check/"
+# Lists of originals for S3 Batch Operations, and the reports of its jobs; audits skip this prefix.
+BATCH_JOBS = "imgctl-batch/"
 ROLES = (ORIGINAL, *Variant)
 DAY_MILLISECONDS = 86_400_000
 _RANDOM_BYTES, _RANDOM_BATCH = 10, 256

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from imgctl.errors import BucketMissing, UsageError
 from imgctl.imaging.recipe_digest import digest
-from imgctl.keys import FIRST, PROBES, TRASH
+from imgctl.keys import BATCH_JOBS, FIRST, PROBES, TRASH
 from imgctl.ops.audit.checkpoint import Checkpoint
 from imgctl.ops.audit.deep import deep
 from imgctl.ops.audit.findings import Finding
@@ -78,8 +78,8 @@ class _Audit:
         self._tally = tally
         self._stop = stop
         self._source: Source = _source(parts, order, tally)
-        # The trash of `repair`, the probes of `doctor`, and the inbox for new photos.
-        self._apart = tuple(filter(None, (TRASH, PROBES, parts.settings.listen.inbox)))
+        # The trash of `repair`, the probes of `doctor`, the lists of `transition --via batch`, and the inbox for new photos.
+        self._apart = tuple(filter(None, (TRASH, PROBES, BATCH_JOBS, parts.settings.listen.inbox)))
         with parts.catalog.read() as connection:
             now = clock(connection)
         self._rules = Rules(

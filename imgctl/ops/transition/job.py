@@ -12,6 +12,7 @@ from pathlib import Path
 
 from imgctl.config.catalog_store import StoreSettings
 from imgctl.errors import UsageError
+from imgctl.keys import BATCH_JOBS
 from imgctl.ops.common.open import Parts
 from imgctl.ops.common.retry import StopSignal, write
 from imgctl.ops.common.rows import BadId
@@ -35,7 +36,6 @@ from imgctl.units import DAY_SECONDS, count_of
 
 # A job's rows stay promised for this long; after that `transition` confirms or moves each.
 JOB_SECONDS = 86_400.0
-DIRECTORY = "imgctl-batch"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,7 +160,7 @@ def by_batch(judges: Judges, order: TransitionOrder, *, parts: Parts, role_arn: 
     If this ends early, rows keep the promise for a day; the next transition after that corrects them.
     """
     now = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
-    key, count = f"{DIRECTORY}/{now}-{order.policy.to}.csv", 0
+    key, count = f"{BATCH_JOBS}{now}-{order.policy.to}.csv", 0
 
     def keys() -> Iterator[str]:
         nonlocal count
@@ -172,7 +172,7 @@ def by_batch(judges: Judges, order: TransitionOrder, *, parts: Parts, role_arn: 
 
     settings = parts.settings.store
     manifest = write_manifest(settings, key, keys())
-    job = Job(role_arn=role_arn, report_prefix=f"{DIRECTORY}/{now}-report", description=f"imgctl to {order.policy.to}")
+    job = Job(role_arn=role_arn, report_prefix=f"{BATCH_JOBS}{now}-report", description=f"imgctl to {order.policy.to}")
     job_id = create_copy_job(settings, manifest, job, to=order.policy.to)
     return HandedOver(job_id=job_id, manifest_key=key, originals=count)
 

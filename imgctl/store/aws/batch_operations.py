@@ -3,7 +3,7 @@
 import hashlib
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, cast
 from urllib.parse import quote
 
@@ -35,7 +35,7 @@ class Manifest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """The job's role and the prefix of its report; an operator must confirm the job at AWS before it starts."""
+    """The job's role and the prefix of its report below the store's; an operator must confirm the job at AWS before it starts."""
 
     role_arn: str
     report_prefix: str
@@ -61,7 +61,8 @@ def write_manifest(settings: StoreSettings, key: str, keys: Iterable[str]) -> Ma
 def create_copy_job(settings: StoreSettings, manifest: Manifest, job: Job, *, to: StorageClass) -> str:
     """Create a job that copies the manifest's objects (each up to 5 GB) onto themselves in class `to`; returns its id."""
     bucket = bucket_of(settings)
-    arguments = job_arguments(bucket.name, manifest, job, to=to)
+    below = replace(job, report_prefix=bucket.prefix + job.report_prefix)
+    arguments = job_arguments(bucket.name, manifest, below, to=to)
     if not bucket.is_aws:
         raise ConfigError(
             f"{bucket.where.endpoint} has no batch jobs", hint="only AWS has S3 Batch Operations; leave --via out"

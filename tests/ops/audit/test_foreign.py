@@ -59,7 +59,7 @@ NAMES = (
         max_size=2,
     )
     .map(b"/".join)
-    .filter(lambda name: not name.startswith((b".", b"trash/")))
+    .filter(lambda name: not name.startswith((b".", b"trash/", b"imgctl-batch/")))
 )
 PROPERTY = settings(
     max_examples=rounds(4, 100),
@@ -70,7 +70,9 @@ PROPERTY = settings(
 
 def allowed(key: str) -> bool:
     """Whether S3 accepts this key (User Guide: 1 to 1,024 bytes of UTF-8) and audits don't skip its prefix."""
-    return 0 < len(key.encode(errors="replace")) <= 1024 and not key.startswith(("trash/", ".imgctl-check/"))
+    return 0 < len(key.encode(errors="replace")) <= 1024 and not key.startswith(
+        ("trash/", ".imgctl-check/", "imgctl-batch/")
+    )
 
 
 @contextmanager

@@ -76,6 +76,7 @@ def test_segments_together_find_all_damage(archive: Archive) -> None:
     archive.put("aaa.txt", b"x")
     archive.put("zzz.txt", b"x")
     archive.put("trash/2026/holiday.jpg", b"taken away by a repair")
+    archive.put("imgctl-batch/20261122T120000Z-GLACIER.csv", b"the list of a batch job")
     expected = [(Code.MISSING_VARIANT, photo.keys["thumb"]) for photo in missing]
     expected += [(Code.ORPHAN_BLOB, key) for key in archive.photos[5].keys.values()]
     expected += [(Code.UNKNOWN_KEY, "aaa.txt"), (Code.UNKNOWN_KEY, "zzz.txt")]

@@ -29,7 +29,7 @@ ARGUMENTS = {
         "Location": {"ObjectArn": "arn:aws:s3:::photos/one/jobs/1.csv", "ETag": "e1"},
     },
     "Report": {
-        "Bucket": "arn:aws:s3:::photos", "Format": "Report_CSV_20180820", "Enabled": True, "Prefix": "reports",
+        "Bucket": "arn:aws:s3:::photos", "Format": "Report_CSV_20180820", "Enabled": True, "Prefix": "one/reports",
         "ReportScope": "AllTasks",
     },
     "Priority": 10, "RoleArn": ROLE, "Description": "imgctl", "ClientRequestToken": ANY,
