@@ -18,6 +18,7 @@ from imgctl.model import Image, Status, StorageClass
 from imgctl.ops.transition import move
 from imgctl.store.catalog.engine import open_catalog
 from imgctl.store.catalog.schema import images
+from tests.parts.middlebox import Reply, Seen, middlebox, s3_error
 from tests.parts.proxy import Fault, fault_proxy
 from tests.parts.seaweed import S3Server
 from tests.whole.cold import archive, cold_of, originals
@@ -429,6 +430,18 @@ def test_a_lifecycle_rule_is_shown_written_and_learnt_of(on_moto: Deployment, mo
     moves = [rule for rule in after if "Transitions" in rule]
     assert [rule["Transitions"] for rule in moves] == [[{"Days": 30, "StorageClass": "GLACIER"}]]
     assert moves[0]["Filter"] == {"Prefix": "originals/"}
+
+
+def test_the_difference_is_shown_before_the_rule_is_written(on_moto: Deployment, moto_s3: S3Server) -> None:
+    def denies_the_write(seen: Seen) -> Reply | None:
+        return s3_error(403, "AccessDenied") if seen.method == "PUT" and "lifecycle" in seen.path else None
+
+    with middlebox(moto_s3.endpoint_url, rule=denies_the_write) as box:
+        ours = on_moto.with_settings(STORE_ORIGINALS_PREFIX="originals/", STORE_ENDPOINT_URL=box.url)
+        result = ours.run(*GLACIER, "--via", "lifecycle", "--min-size", "0", "--yes")
+
+    assert result.code == 1
+    assert any(line.startswith("+") and '"StorageClass": "GLACIER"' in line for line in result.out.splitlines())
 
 
 def test_a_rule_leaves_no_old_versions_to_be_billed(on_moto: Deployment, moto_s3: S3Server) -> None:

@@ -175,7 +175,7 @@ def _rule(session: Session, job: TransitionJob, older_than: float) -> None:
         session.note(line)
     for line in (plan.by_hand or plan.diff or "the bucket has this rule already").splitlines():
         session.text(line)
-    written = job.acts and bool(plan.diff)
+    written = job.write_rule(plan)
     session.data({"type": "lifecycle", "diff": plan.diff, "policy": plan.by_hand or None, "written": written})
 
 

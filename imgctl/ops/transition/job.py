@@ -101,16 +101,21 @@ class TransitionJob:
             self.bad = looking.bad
 
     def rule(self, *, older_than_seconds: float) -> LifecyclePlan:
-        """Return the lifecycle rule that moves them; writes it into the bucket if the job acts."""
+        """Return the lifecycle rule that moves them; UsageError if the job acts and imgctl cannot write the rule."""
         store = self.parts.settings.store
         plan = rule_of(store, self.order, older_than_seconds=older_than_seconds)
         if self.acts and plan.by_hand:
             hint = "--dry-run prints it for: az storage account management-policy create --policy @FILE"
             raise UsageError("imgctl does not write the management policy of an Azure account", hint=hint)
+        return plan
+
+    def write_rule(self, plan: LifecyclePlan) -> bool:
+        """Write the rule into the bucket if the job acts; returns whether it changed the bucket's rules."""
+        store = self.parts.settings.store
         if self.acts:
             put = aws.put if store.url.startswith("s3://") else clouds.put
             put(store, plan)
-        return plan
+        return self.acts and bool(plan.diff)
 
     def batch(self, *, role_arn: str) -> HandedOver:
         """Create a job of S3 Batch Operations that moves them once it is confirmed at AWS."""
