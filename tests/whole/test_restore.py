@@ -268,6 +268,8 @@ def test_status_shows_a_table_and_learns_what_lifecycle_moved(embedded: Deployme
     ]
     assert shown.out.splitlines()[-1] == "20 originals: 18 readable, 2 archived"
     assert [image.storage_class for image in embedded.images()][:4] == ["GLACIER", "DEEP_ARCHIVE", "GLACIER_IR", None]
+    recorded = embedded.run("history", "--command", "restore", "--json").of("operation")
+    assert [one["scope"] for one in recorded] == [{"status": True}]
 
 
 def test_a_plan_is_what_a_dry_run_shows(embedded: Deployment, album: dict[Path, bytes]) -> None:

@@ -56,7 +56,8 @@ class Args(ScopeOptions):
 
 @subcommand(
     Args,
-    changes=lambda args: not (args.dry_run or args.plan or args.status),
+    # --status writes what it finds to the rows.
+    changes=lambda args: not (args.dry_run or args.plan),
     examples="""
 imgctl restore 0190b2b4-0000-7000-8000-000000000001 --tier standard --yes
 imgctl restore --user 0190b2b4-0000-7000-8000-000000000001 --dry-run
