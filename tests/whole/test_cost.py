@@ -69,6 +69,17 @@ def test_the_bill_of_an_archive_comes_from_its_catalog(deployment: Deployment, a
     assert "(--sizes)" in text
 
 
+def test_a_move_to_another_provider_names_both_price_cards(embedded: Deployment) -> None:
+    there = load_card("gs-us-central1")
+    stock(embedded, 1)
+
+    result = embedded.run("cost", "what-if", "--move-to", "gs")
+
+    assert result.code == 0, result.err
+    for card in (CARD, there):
+        assert f"{card.name} as of {card.as_of}" in result.out
+
+
 @pytest.mark.parametrize(
     "command", [["actual"], ["what-if", "--drop-variant", "full"], ["lab", "--from-catalog", "--out", "lab.html"]]
 )

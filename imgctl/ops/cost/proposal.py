@@ -90,4 +90,6 @@ def _assumptions(proposal: Proposal, views: int, found: Survey, today: Today) ->
         assumptions.append(
             "originals below 128 KiB and archived ones stay; those that move are as long in their class as they are old"
         )
+    if (there := proposal.elsewhere) is not None:
+        assumptions.append(f"after the move the prices are those of {there.name} as of {there.as_of}")
     return tuple(assumptions)
