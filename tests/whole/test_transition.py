@@ -316,7 +316,7 @@ def test_requests_that_the_bucket_throttles_are_retried(on_moto: Deployment) -> 
     moves: Counter[str] = Counter()
 
     def policy(method: str, path: str, _number: int) -> Fault | None:
-        if method != "PUT":
+        if method != "PUT" or PROBES in path:
             return None
         moves[path] += 1
         return Fault.SERVICE_UNAVAILABLE if moves[path] == 1 else Fault.LOST_RESPONSE if moves[path] == 2 else None
@@ -430,6 +430,23 @@ def test_a_lifecycle_rule_is_shown_written_and_learnt_of(on_moto: Deployment, mo
     moves = [rule for rule in after if "Transitions" in rule]
     assert [rule["Transitions"] for rule in moves] == [[{"Days": 30, "StorageClass": "GLACIER"}]]
     assert moves[0]["Filter"] == {"Prefix": "originals/"}
+
+
+def test_a_server_without_restores_is_refused_before_any_move(tmp_path: Path, seaweed: S3Server) -> None:
+    (tmp_path / "run").mkdir()
+    store = seaweed.settings(seaweed.new_bucket())
+    place = Deployment(directory=tmp_path / "run", catalog_url=f"sqlite:///{tmp_path}/catalog.db", store=store)
+    stock(place, 2)
+    blobs = {blob.key for blob in place.open_store().scan()}
+
+    refused = place.run(*GLACIER, "--min-size", "0", "--yes")
+    warm = place.run("transition", "--to", "GLACIER_IR", "--older-than", "30d", "--min-size", "0", "--yes", "--json")
+
+    assert refused.code == 1
+    assert "restores nothing from GLACIER: no original was moved" in refused.err
+    assert {blob.key for blob in place.open_store().scan()} == blobs
+    # Readable at once, with or without a restore.
+    assert (warm.code, warm.summary["moved"]) == (0, 2), warm.err
 
 
 def test_the_difference_is_shown_before_the_rule_is_written(on_moto: Deployment, moto_s3: S3Server) -> None:

@@ -21,6 +21,7 @@ from imgctl.ops.erase.late_puts import delete_if_erased
 from imgctl.ops.transition.copy_in_store import Job, Moved, Mover, found_of, job_of, seen_of, settled_of
 from imgctl.ops.transition.eligibility import Verdict
 from imgctl.ops.transition.options import Fate, Outcome, Reason, TransitionOrder
+from imgctl.ops.transition.restorable import check_restores
 from imgctl.ops.transition.survey import Judges, outcome
 from imgctl.ops.work.renew_leases import Leases
 from imgctl.store.catalog.engine import Catalog
@@ -79,6 +80,7 @@ class _Run:
         self._leases = leases
         self._stop = stop
         self._left = order.limit
+        self._is_checked = False
         self._pending: dict[UUID, datetime] = {}
 
     def outcomes(self) -> Iterator[Outcome]:
@@ -139,6 +141,10 @@ class _Run:
         block = self._within_limit(block)
         passed = [one for one in block if one.refusal is None]
         misnamed = [one for one in block if one.refusal is not None and one.is_misnamed]
+        if passed and not self._is_checked:
+            settings, to = self._parts.settings.store, self._order.policy.to
+            check_restores(self._parts.store, settings, to=to, stop=self._stop)
+            self._is_checked = True
         settled: set[UUID] = set()
         if passed or misnamed:
             for done in self._act(passed, misnamed):

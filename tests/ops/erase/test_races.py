@@ -94,7 +94,8 @@ def fill(parts: Parts, _place: Path) -> list[str]:
 
 
 def move(parts: Parts, _place: Path) -> list[str]:
-    policy = Policy(to=StorageClass.GLACIER, card=load_card(), at=datetime.now(UTC), min_size=0)
+    # Not GLACIER: SeaweedFS has no restore.
+    policy = Policy(to=StorageClass.GLACIER_IR, card=load_card(), at=datetime.now(UTC), min_size=0)
     order = TransitionOrder(policy=policy, lease_seconds=LEASE_SECONDS, concurrency=1)
     with judges(order, parts=parts, stop=Event()) as looking:
         return [str(one.fate) for one in transition(looking, order, parts=parts, stop=Event())]
