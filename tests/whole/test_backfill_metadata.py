@@ -4,15 +4,18 @@ import json
 import random
 from dataclasses import replace
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 from sqlalchemy import update
 
+from imgctl.imaging.formats import Format
 from imgctl.model import Image, StorageClass
 from imgctl.store.catalog.engine import open_catalog
 from imgctl.store.catalog.schema import images
 from tests.imaging.containers import HEIGHT, WIDTH, Metadata, heic, jpeg, png, short_entry, text_entry, tiff_file, webp
+from tests.imaging.films import of_format
 from tests.parts.proxy import fault_proxy
 from tests.whole.cold import archive
 from tests.whole.conftest import photo
@@ -168,12 +171,23 @@ def test_reading_that_is_billed_is_priced_and_needs_consent(servers: Deployment)
         shown = run("backfill", "--metadata", "--dry-run", "--yes", "--json")
 
     assert (refused.code, planned.code, shown.code) == (2, 0, 0)
-    assert "reading the metadata of 5 originals costs at most" in refused.err
+    assert "reading the metadata of 5 originals costs about" in refused.err
     [estimate] = planned.of("estimate")
     assert estimate["originals"] == 5
     assert asked == 0
     assert (fates(planned), fates(shown)) == ({"planned": 5}, {"changed": 5})
     assert servers.images() == before
+
+
+def test_a_film_is_priced_as_two_reads_because_its_metadata_may_lie_behind_its_pictures(servers: Deployment) -> None:
+    uploaded(servers, {"1.mp4": of_format(Format.MP4), "1.jpg": photo(1)})
+
+    planned = servers.run("backfill", "--metadata", "--dry-run", "--overwrite", "size", "--json")
+
+    [estimate] = planned.of("estimate")
+    lines = estimate["lines"]
+    assert isinstance(lines, list)
+    assert [Decimal(line["quantity"]) for line in lines if str(line["name"]).startswith("GET")] == [3]
 
 
 def test_a_large_original_costs_a_few_requests(servers: Deployment) -> None:

@@ -38,7 +38,7 @@ def run_metadata(session: Session, args: Args) -> ExitCode:
             cost, what = price(terms.card, reads), count_of(originals, "original")
             if terms.bill is not Billing.NONE:
                 session.data({"type": "estimate", "originals": originals, **cost.record(terms.bill)})
-                run.say(f"reading the metadata of {what} costs at most: {cost.text(terms.bill)}")
+                run.say(f"reading the metadata of {what} costs about: {cost.text(terms.bill)}")
             looks = args.dry_run and not agreed
             agree(f"reading {what}", cost.one_off, terms, yes=args.yes, max_usd=args.max_usd, dry_run=looks)
             return _run(run, looking, args)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Self
 from uuid import UUID
 
-from imgctl.imaging.formats import KNOWN, Format
+from imgctl.imaging.formats import KNOWN, Format, Kind
 from imgctl.imaging.source import REMOTE_BYTES
 from imgctl.model import Image, is_archived
 from imgctl.ops.backfill.checkpoint import Checkpoint
@@ -45,8 +45,11 @@ from imgctl.units import format_bytes
 BATCH = 64
 CONCURRENCY = 16
 
-# These keep metadata after their pixels, which takes a second read.
-_READ_TWICE = frozenset(KNOWN[kind].content_type for kind in (Format.PNG, Format.WEBP, Format.TIFF, Format.GIF))
+# These keep metadata after their pixels, which takes a second read. A crafted or an odd file may take up to MOST_REMOTE more.
+_BEHIND = (Format.PNG, Format.WEBP, Format.TIFF, Format.GIF)
+_READ_TWICE = frozenset(
+    known.content_type for kind, known in KNOWN.items() if kind in _BEHIND or known.kind is not Kind.PICTURE
+)
 _NO_OWNER = UUID(int=0)
 _SCHEMA = "CREATE TABLE photos (sha256 BLOB PRIMARY KEY, path BLOB NOT NULL) WITHOUT ROWID"
 
@@ -213,6 +216,6 @@ def reading(order: MetadataOrder, parts: Parts, *, after: UUID, stop: StopSignal
 
 
 def price(card: Card, reads: Mapping[str, Reads]) -> Estimate:
-    """Return the maximum cost of reading."""
-    words = f"{format_bytes(REMOTE_BYTES)} a read, two reads of each PNG, WebP, TIFF and GIF"
+    """Return the usual cost of reading; a few files need more reads."""
+    words = f"{format_bytes(REMOTE_BYTES)} a read, two reads of each PNG, WebP, TIFF, GIF, raw and film"
     return reading_estimate(card, reads, assumptions=(words,))
