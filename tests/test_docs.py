@@ -12,6 +12,7 @@ import imgctl.cli
 from imgctl.cli.common.layout import EXIT_CODES, Command
 from imgctl.cli.main import COMMANDS, cli
 from imgctl.errors import ExitCode
+from imgctl.ops.audit.findings import Code
 from imgctl.store.blobs.traits import Kept
 from tests.store.blobs.test_traits import FOUND
 from tools.docs import (
@@ -159,6 +160,17 @@ def test_exit_codes_of_the_help_are_those_of_the_code() -> None:
     listed = {int(code) for code in re.findall(r"^ +(\d+)  ", EXIT_CODES, re.MULTILINE)}
 
     assert listed == set(ExitCode)
+
+
+def test_the_table_of_findings_has_each_code_and_the_option_that_looks_for_it() -> None:
+    rows = re.findall(r"^\| (`.+?) \|", (ROOT / "docs/reference/findings.md").read_text(encoding="utf-8"), re.MULTILINE)
+    listed = {code for row in rows for code in re.findall(r"`([a-z_]+)`", row)}
+    options = {row for row in rows if "--" in row}
+
+    assert listed == set(Code)
+    assert {option for row in options for option in re.findall(r"`(--[a-z-]+)", row)} == {
+        "--storage-class", "--look", "--stale", "--deep",
+    }  # fmt: skip
 
 
 def prose(page: Path) -> str:
