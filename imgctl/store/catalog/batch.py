@@ -135,6 +135,11 @@ def from_hex(text: str | None) -> bytes | None:
     return None if text is None else bytes.fromhex(text.removeprefix(_HEX_PREFIX))
 
 
+def lower(text: str | None) -> str | None:
+    """Implementation of `imgctl_lower` for SQLite, whose lower() changes A to Z only."""
+    return None if text is None else text.lower()
+
+
 def differing_bits(one: int, other: int) -> int:
     """Implementation of `imgctl_differing_bits` for SQLite: the number of differing bits of two 64-bit numbers."""
     return ((one ^ other) & 2**64 - 1).bit_count()

@@ -14,7 +14,7 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from imgctl.errors import CatalogError, ConfigError, SchemaNotCurrent
-from imgctl.store.catalog.batch import differing_bits, from_hex
+from imgctl.store.catalog.batch import differing_bits, from_hex, lower
 from imgctl.store.catalog.explain import NO_CATALOG_HINT, explained, place
 from imgctl.store.catalog.schema import POSTGRES, SQLITE
 
@@ -184,6 +184,7 @@ def _existing_file(
 def _prepare_sqlite(connection: SqliteConnection, _entry: ConnectionPoolEntry) -> None:
     connection.create_function("imgctl_from_hex", 1, from_hex, deterministic=True)
     connection.create_function("imgctl_differing_bits", 2, differing_bits, deterministic=True)
+    connection.create_function("imgctl_lower", 1, lower, deterministic=True)
     # FULL: `processing` guarantees that the bytes are safe, and must survive a power cut.
     connection.execute("PRAGMA synchronous = FULL")
     if connection.execute("PRAGMA journal_mode").fetchone() == ("wal",):

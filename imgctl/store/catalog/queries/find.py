@@ -60,7 +60,7 @@ EVERYTHING = Sought()
 """No criteria beyond the scope's user and dates."""
 
 
-def conditions(sought: Sought, user_id: UUID | None) -> list[ColumnElement[bool]]:
+def conditions(sought: Sought, user_id: UUID | None, *, dialect: str) -> list[ColumnElement[bool]]:
     """Return the conditions on one user's rows, or on all users', in the form that the indexes need."""
     found: list[ColumnElement[bool]] = [] if sought.id is None else [images.c.id == sought.id]
     if sought.among is not None:
@@ -68,7 +68,7 @@ def conditions(sought: Sought, user_id: UUID | None) -> list[ColumnElement[bool]
     if sought.status is not None:
         found.append(in_status(sought.status))
     if sought.name is not None:
-        found += _named(sought.name)
+        found += _named(sought.name, dialect)
     if sought.sha256 is not None:
         found.append(digest(images.c.sha256) == sought.sha256[:16])
         found += [] if user_id else [_digest_start() == sought.sha256[:DIGEST_START]]
@@ -76,7 +76,7 @@ def conditions(sought: Sought, user_id: UUID | None) -> list[ColumnElement[bool]
         found.append(images.c.taken_at >= sought.taken_since)
     if sought.taken_until is not None:
         found.append(images.c.taken_at < sought.taken_until)
-    return found + [images.c.caption.ilike(f"%{plain(word)}%", escape="\\") for word in sought.words]
+    return found + [_like(images.c.caption, f"%{plain(word)}%", dialect) for word in sought.words]
 
 
 def unindexed(connection: Connection, sought: Sought, user_id: UUID | None) -> str:
@@ -87,7 +87,7 @@ def unindexed(connection: Connection, sought: Sought, user_id: UUID | None) -> s
         return ""
     taken = (sought.taken_since, sought.taken_until) != (None, None)
     indexed = {
-        "idx_name": sought.name is not None and start_of(sought.name) != "",
+        "idx_name": sought.name is not None and start_of(sought.name, connection.dialect.name) != "",
         "idx_taken": taken,
         "idx_digest": sought.sha256 is not None,
     }
@@ -103,14 +103,22 @@ def unindexed(connection: Connection, sought: Sought, user_id: UUID | None) -> s
     return " and ".join(name for name, given in what.items() if given)
 
 
-def start_of(pattern: str) -> str:
-    """The fixed beginning of all names that match a pattern, up to the index's length."""
-    return re.split(r"[*?]", pattern)[0][:NAME_START]
+def start_of(pattern: str, dialect: str) -> str:
+    """The fixed beginning of all names that match a pattern, up to the index's length; in SQLite up to other letters than A to Z."""
+    ends = r"[*?]|[^\x00-\x7f]" if dialect == SQLITE else r"[*?]"
+    return re.split(ends, pattern)[0][:NAME_START]
 
 
-def _named(pattern: str) -> list[ColumnElement[bool]]:
-    like = images.c.name.ilike(plain(pattern).replace("*", "%").replace("?", "_"), escape="\\")
-    start = start_of(pattern)
+def _like(column: ColumnElement[str], pattern: str, dialect: str) -> ColumnElement[bool]:
+    """Whether a text matches a LIKE pattern in any case; SQLite itself ignores the case of A to Z only."""
+    if dialect == SQLITE and not pattern.isascii():
+        return func.imgctl_lower(column).like(pattern.lower(), escape="\\")
+    return column.ilike(pattern, escape="\\")
+
+
+def _named(pattern: str, dialect: str) -> list[ColumnElement[bool]]:
+    like = _like(images.c.name, plain(pattern).replace("*", "%").replace("?", "_"), dialect)
+    start = start_of(pattern, dialect)
     if not start:
         return [like]
     first = func.lower(start)

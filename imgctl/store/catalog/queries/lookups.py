@@ -144,7 +144,7 @@ def newest(
     Served by the user's index for one user, else by the primary key in reverse; a search by name, content or capture
     time is served by the index for it.
     """
-    query = select(*COLUMNS).where(*within(scope), *conditions(sought, scope.user_id))
+    query = select(*COLUMNS).where(*within(scope), *conditions(sought, scope.user_id, dialect=connection.dialect.name))
     if before is not None and scope.user_id:
         row = by_id(connection, before)
         moment: datetime = time_of(before) if row is None else row.uploaded_at

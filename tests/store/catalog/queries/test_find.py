@@ -76,6 +76,22 @@ def test_exactly_the_matches_are_found_with_and_without_indexes(filled: Catalog,
             assert names(connection, sought, USER) == [one for one in wanted if int(one[4:8]) % 2]
 
 
+@pytest.mark.parametrize("with_indexes", [False, True])
+def test_the_case_of_no_letter_matters(catalog: Catalog, with_indexes: bool) -> None:
+    called = ["Über den Äckern.jpg", "IMG Été.jpg", "Изображение 7.JPG", "ubahn.jpg"]
+    rows = [replace(new_image(number), name=name, caption=name) for number, name in enumerate(called)]
+    with catalog.write() as connection:
+        promise(connection, rows)
+    if with_indexes:
+        make_optional(catalog)
+
+    with catalog.read() as connection:
+        for name in called:
+            for written in (name, name.lower(), name.upper()):
+                assert names(connection, Sought(name=f"{written[:-5]}*")) == [name]
+                assert names(connection, Sought(words=(written[1:5],))) == [name]
+
+
 INDEXED = [
     (Sought(name="IMG_0234*"), None, "idx_name"),
     (Sought(name="img_0234.jpg"), USER, "idx_name"),
