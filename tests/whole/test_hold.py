@@ -120,6 +120,21 @@ def test_repair_keeps_what_comes_back_of_an_erased_image_while_its_owner_is_held
     assert held.open_store().head(theirs) is None
 
 
+def test_undelete_leaves_the_trash_of_an_erased_image_where_it_is(held: Deployment) -> None:
+    theirs = next(one.original_key or "" for one in held.images() if one.user_id == OTHER)
+    data, trashed = held.open_store().get(theirs), f"trash/2026-11-22/{theirs}"
+    assert held.run("erase", "--user", str(OTHER), "--confirm-user", str(OTHER), "--yes").code == 0
+    held.open_store().create(trashed, data, content_type="image/jpeg")
+
+    planned = held.run("repair", "--undelete", "all", "--json")
+    applied = held.run("repair", "--undelete", "all", "--apply", "--json")
+
+    for result in (planned, applied):
+        assert [(one["fate"], one["detail"]) for one in result.of("undelete")] == [("left", "its image was erased")]
+    assert held.open_store().head(trashed) is not None
+    assert held.open_store().head(theirs) is None
+
+
 def test_show_and_audit_tell_of_a_hold(held: Deployment) -> None:
     image = next(one for one in held.images() if one.user_id == USER)
 

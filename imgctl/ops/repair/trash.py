@@ -3,7 +3,8 @@
 Each step leaves a blob in one place or in both, never in none, so a kill at any instant loses nothing.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from datetime import date
 from functools import partial
@@ -80,34 +81,33 @@ def undelete(
 ) -> Iterator[Undeleted]:
     """Restore blobs trashed on a day (`2026-11-22`) or ever, or (dry run) plan it; yields one outcome for each blob.
 
-    A key that has other content by now keeps it, and its blob stays in the trash. Blobs of images that were erased
-    meanwhile are not restored.
+    A key that has other content by now keeps it, and its blob stays in the trash. So do blobs of erased images; one whose
+    image is erased while it is restored is deleted.
     """
     blobs = parts.store.scan(prefix=f"{TRASH}{day}/" if day else TRASH)
     with thread_pool(concurrency, name="undelete") as threads:
         while not stop.is_set() and (batch := list(islice(blobs, BATCH))):
-            done = list(threads.map(lambda blob: _one(parts, blob, apply=apply), batch))
-            gone = _erased(parts, done, apply=apply, stop=stop)
+            gone = read(parts.catalog, partial(erased_among, ids=_images(one.key for one in batch)), stop=stop)
+            done = list(threads.map(partial(_one, parts, gone, apply=apply), batch))
+            if apply:
+                left = _images(one.key for one in done) - gone
+                gone |= delete_if_erased(parts.catalog, parts.store, parts.settings.store, left, stop=stop)
             for one in done:
                 erased = named_image(one.key) in gone
                 yield replace(one, fate=Fate.LEFT, detail="its image was erased") if erased else one
 
 
-def _erased(parts: Parts, done: Sequence[Undeleted], *, apply: bool, stop: StopSignal) -> set[UUID]:
-    """Return erased images among `done`; blobs that this run restored for them are deleted again."""
-    images = {image for one in done if (image := named_image(one.key)) is not None}
-    if apply:
-        return delete_if_erased(parts.catalog, parts.store, parts.settings.store, images, stop=stop)
-    return read(parts.catalog, partial(erased_among, ids=images), stop=stop)
+def _images(keys: Iterable[str]) -> set[UUID]:
+    return {image for key in keys if (image := named_image(key)) is not None}
 
 
-def _one(parts: Parts, blob: Blob, *, apply: bool) -> Undeleted:
+def _one(parts: Parts, gone: AbstractSet[UUID], blob: Blob, *, apply: bool) -> Undeleted:
     key = key_before(blob.key)
     if key is None:
         detail = "it is not shaped like a key of the trash"
         return Undeleted(trashed=blob.key, key="", bytes=blob.size, fate=Fate.LEFT, detail=detail)
     fate, detail = Fate.PLANNED, ""
-    if apply:
+    if apply and named_image(key) not in gone:
         try:
             carry(parts.store, blob, key, certain=lambda: True)
             fate = Fate.MENDED
