@@ -11,6 +11,7 @@ import pytest
 
 from imgctl.ops.sources.base import SourceFile
 from imgctl.ops.sources.local import LocalFiles
+from imgctl.ops.upload import journal as journals
 from imgctl.ops.upload.journal import Entry, Journal
 
 SCOPE = b"here"
@@ -137,6 +138,27 @@ def test_an_impossible_journal_path_is_reported_once_and_stops_nothing(tmp_path:
         assert journal.known(SCOPE, [entry().found]) == [None]
         assert len(reported) == 1 and "[upload] journal" in reported[0]
         journal.close()
+
+
+def test_a_journal_on_a_full_disk_is_reported_once_and_stops_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect = journals._connect
+
+    def on_a_full_disk(file: Path) -> sqlite3.Connection:
+        connection = connect(file)
+        connection.execute("PRAGMA max_page_count = 3")
+        return connection
+
+    monkeypatch.setattr(journals, "_connect", on_a_full_disk)
+    reported: list[str] = []
+    journal = Journal(tmp_path / "journal.db", report=reported.append)
+    for number in range(3):
+        journal.record(SCOPE, [entry(path=f"/photos/{number}/{one}.jpg") for one in range(500)])
+
+    assert journal.is_empty()
+    assert len(reported) == 1 and "full" in reported[0] and "free some space there" in reported[0]
+    journal.close()
 
 
 def test_a_locked_journal_is_reported_once_and_stops_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
