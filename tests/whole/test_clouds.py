@@ -2,6 +2,7 @@
 
 import json
 import random
+from dataclasses import replace
 from pathlib import Path
 from uuid import UUID
 
@@ -141,6 +142,25 @@ def test_a_migration_from_s3_to_azure_is_proved_and_its_originals_go_cold_and_co
     assert {image.storage_class or "STANDARD" for image in ready.images()} == {"STANDARD"}
     refused = ready.run("transition", "--user", str(USER), "--to", "GLACIER", "--yes")
     assert (refused.code, "COOL, COLD, ARCHIVE" in refused.err) == (2, True)
+
+
+@pytest.mark.parametrize("kind", ["azure", "google"])
+def test_a_store_on_another_cloud_is_never_uploaded_into_itself(
+    request: pytest.FixtureRequest, kind: str, album: dict[Path, bytes]
+) -> None:
+    cloud: Deployment = request.getfixturevalue(kind)
+    below = replace(cloud, store=replace(cloud.store, url=f"{cloud.store.url}/imgctl"))
+    ours = below.with_settings(SOURCE_OLD_URL=cloud.store.url, SOURCE_OLD_ENDPOINT_URL=cloud.store.endpoint_url)
+    assert ours.run("init").code == 0
+    assert ours.run("upload", place_of(album), "--user", str(USER)).code == 0
+    before = ours.images()
+
+    inside = ours.run("upload", "source:old/imgctl", "--user", str(USER))
+    above = ours.run("upload", "source:old", "--user", str(UUID(int=2)), "--json")
+
+    assert (inside.code, "lies in the store itself" in inside.err) == (2, True), inside.err
+    assert (above.code, above.summary["reasons"]) == (0, {"own_store": 1}), above.err
+    assert ours.images() == before
 
 
 # fake-gcs-server 1.54 does not compare the MD5 of an upload (Google does), so the bytes are read back here.

@@ -74,7 +74,8 @@ def looked(files: Sequence[SourceFile]) -> tuple[list[SourceFile], list[FileOutc
 
 
 _WEB = ("http://", "https://")
-_NAMED = ("s3://", "gs://", "az://", *_WEB, "source:")
+_BUCKETS = ("s3", "gs", "az")
+_NAMED = (*(f"{one}://" for one in _BUCKETS), *_WEB, "source:")
 
 _ARCHIVE = rf"(?i)(?:{'|'.join(map(re.escape, ARCHIVES))})/"
 DISTANT_READERS, DISTANT_CHUNK = 16, 16
@@ -249,12 +250,24 @@ def _split(name: str, inbox: str) -> tuple[str, str, str]:
 
 def own_prefix(source: SourceSettings, store: StoreSettings) -> str | None:
     """Return the prefix of imgctl's own store below a source: empty if the source is in the store, None if apart."""
-    if not (source.url.startswith("s3://") and store.url.startswith("s3://")):
+    scheme, _, ours = store.url.partition("://")
+    here, _, theirs = source.url.partition("://")
+    if here != scheme or scheme not in _BUCKETS or _endpoint(scheme, source.as_store()) != _endpoint(scheme, store):
         return None
-    here, there = source.as_store().endpoint(os.environ).rstrip("/"), store.endpoint(os.environ).rstrip("/")
-    if here != there:
-        return None
-    ours, theirs = (f"{url.removeprefix('s3://').strip('/')}/" for url in (store.url, source.url))
+    ours, theirs = f"{ours.strip('/')}/", f"{theirs.strip('/')}/"
     if theirs.startswith(ours):
         return ""
     return ours[len(theirs) :] if ours.startswith(theirs) else None
+
+
+def _endpoint(scheme: str, bucket: StoreSettings) -> str:
+    """Return the URL at which a bucket is reached; empty for AWS, and without an account."""
+    if scheme == "gs":
+        from imgctl.store.blobs.clouds.google_auth import google_endpoint
+
+        return google_endpoint(bucket)
+    if scheme == "az":
+        from imgctl.store.blobs.clouds.azure_auth import azure_endpoint
+
+        return azure_endpoint(bucket)
+    return bucket.endpoint(os.environ).rstrip("/")

@@ -1,6 +1,7 @@
 """A bucket as a source: large objects through a spool, and a server that throttles, closes connections or dies."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from uuid import UUID
 
@@ -120,6 +121,11 @@ def test_a_server_that_dies_fails_some_and_then_ends_the_run(
         ("s3://a/in", "s3://a/imgctl", None),
         ("s3://a/in", "s3://a/in-new", None),
         ("gs://a", "s3://a", None),
+        ("gs://a", "gs://a", ""),
+        ("gs://a", "gs://a/imgctl", "imgctl/"),
+        ("gs://a", "gs://b", None),
+        ("az://a/in", "az://a", ""),
+        ("az://a", "az://a/imgctl", "imgctl/"),
         ("s3://a", "file:///a", None),
     ],
 )
@@ -128,3 +134,12 @@ def test_the_prefix_of_the_store_in_a_source(source: str, store: str, own: str |
 
     assert own_prefix(here, there) == own
     assert own_prefix(SourceSettings(url=source, endpoint_url="http://elsewhere"), there) is None
+
+
+def test_containers_of_one_name_in_two_accounts_are_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_NAME", "ours")
+    source, store = SourceSettings(url="az://a"), StoreSettings(url="az://a", account="ours")
+    by_url = replace(source, endpoint_url="https://ours.blob.core.windows.net/")
+
+    assert (own_prefix(source, store), own_prefix(by_url, store)) == ("", "")
+    assert own_prefix(replace(source, account="theirs"), store) is None

@@ -12,7 +12,7 @@ from email.utils import formatdate
 from typing import TYPE_CHECKING, Protocol, cast
 from urllib.parse import parse_qsl, urlsplit
 
-from imgctl.config.catalog_store import StoreSettings
+from imgctl.config.catalog_store import BucketSettings, StoreSettings
 from imgctl.errors import ConfigError, StoreDenied
 from imgctl.store.blobs.address import variable
 from imgctl.store.blobs.clouds.http import Headers, Query, with_query
@@ -100,15 +100,14 @@ class AzureAuth:
 
 def azure_auth(settings: StoreSettings, environ: Mapping[str, str] = os.environ) -> AzureAuth:
     """Return the account's credentials, from the environment or else azure-identity's chain; StoreDenied without any."""
-    account = settings.account or environ.get("AZURE_STORAGE_ACCOUNT_NAME", "").strip()
-    endpoint = settings.endpoint_url.rstrip("/")
-    if not account and not endpoint:
+    account, endpoint = _account(settings, environ), azure_endpoint(settings, environ)
+    if not endpoint:
         raise ConfigError(
             "no account is set for the az:// store", hint="[store] account, or AZURE_STORAGE_ACCOUNT_NAME"
         )
     # An emulator has the account as the path of its URL, a private endpoint at the beginning of its host name.
     account = account or urlsplit(endpoint).path.strip("/") or (urlsplit(endpoint).hostname or "").partition(".")[0]
-    found = AzureAuth(account=account, endpoint=endpoint or f"https://{account}.blob.core.windows.net")
+    found = AzureAuth(account=account, endpoint=endpoint)
     if key := variable(*_KEY):
         try:
             found.key = base64.b64decode(key, validate=True)
@@ -119,6 +118,16 @@ def azure_auth(settings: StoreSettings, environ: Mapping[str, str] = os.environ)
     else:
         found.identity = _identity()
     return found
+
+
+def azure_endpoint(settings: BucketSettings, environ: Mapping[str, str] = os.environ) -> str:
+    """Return the URL of the account of a bucket; empty if no account is set."""
+    account = _account(settings, environ)
+    return settings.endpoint_url.rstrip("/") or (f"https://{account}.blob.core.windows.net" if account else "")
+
+
+def _account(settings: BucketSettings, environ: Mapping[str, str]) -> str:
+    return settings.account or environ.get("AZURE_STORAGE_ACCOUNT_NAME", "").strip()
 
 
 def _identity() -> _Identity:

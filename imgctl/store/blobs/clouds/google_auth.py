@@ -9,7 +9,7 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Protocol, cast
 
-from imgctl.config.catalog_store import StoreSettings
+from imgctl.config.catalog_store import BucketSettings, StoreSettings
 from imgctl.errors import StoreDenied
 from imgctl.store.blobs.address import variable
 from imgctl.store.blobs.clouds.http import Headers, Query, with_query
@@ -38,15 +38,22 @@ class _Signer(Protocol):
 _Request = Callable[[object], object]
 
 
+def google_endpoint(settings: BucketSettings) -> str:
+    """Return the URL at which a bucket is reached."""
+    return settings.endpoint_url.rstrip("/") or _emulator() or "https://storage.googleapis.com"
+
+
+def _emulator() -> str:
+    host = os.environ.get("STORAGE_EMULATOR_HOST", "").strip().rstrip("/")
+    return f"http://{host}" if host and "://" not in host else host
+
+
 class GoogleAuth:
     """One chain of credentials for obstore and imgctl's own requests; thread-safe."""
 
     def __init__(self, settings: StoreSettings) -> None:
-        emulator = os.environ.get("STORAGE_EMULATOR_HOST", "").strip().rstrip("/")
-        if emulator and "://" not in emulator:
-            emulator = f"http://{emulator}"
-        self.endpoint = settings.endpoint_url.rstrip("/") or emulator or "https://storage.googleapis.com"
-        self._emulated = bool(emulator)
+        self.endpoint = google_endpoint(settings)
+        self._emulated = bool(_emulator())
         self._lock = Lock()
 
     def sign(self, _method: str, url: str, query: Query, headers: Headers) -> tuple[str, Headers]:
