@@ -1,5 +1,6 @@
 """`imgctl export` as a process: the bag is complete or reported as incomplete, on any store and after any kill."""
 
+import csv
 import logging
 import random
 import time
@@ -230,12 +231,35 @@ def test_uploads_that_are_not_whole_and_variants_that_are_not_built_are_said(
     change(filled, failed, status=Status.FAILED, error="cut off")
 
     result = filled.run(*EXPORT, "--out", tmp_path / "bag", "--variants", "thumb", "--json")
+    again = filled.run(*EXPORT, "--out", tmp_path / "bag", "--variants", "thumb", "--json")
 
     assert (result.code, result.summary["complete"]) == (3, True)
+    assert (again.code, again.summary["left_out"]) == (3, len(filled.images()))
     assert str(begun.id) in result.err and "not finished" in result.err
     assert f"unfinished thumb of {failed.id}: failed: cut off" in result.err
     assert len(files_of(tmp_path / "bag", tmp_path)) == 19
-    assert str(begun.id) in (tmp_path / "bag" / "left-out.csv").read_text()
+    left_out = {(row["id"], row["role"]): row["why"] for row in left_out_of(tmp_path / "bag")}
+    unfinished = "its upload is not finished: no bytes are known to be safe"
+    assert left_out.pop((str(begun.id), "original")) == unfinished
+    assert left_out.pop((str(failed.id), "thumb")) == "failed: cut off"
+    assert left_out == {(str(one.id), "thumb"): "not built yet" for one in filled.images()[2:]}
+
+
+def test_a_variant_whose_blob_is_missing_is_listed_in_a_partial_bag(filled: Deployment, tmp_path: Path) -> None:
+    assert filled.run("work", "--drain").code == 0
+    image = filled.images()[0]
+    filled.open_store().delete([image.thumb_key or ""])
+
+    result = filled.run(*EXPORT, "--out", tmp_path / "bag", "--variants", "thumb", "--partial")
+
+    assert result.code == 3, result.err
+    assert [(row["id"], row["role"]) for row in left_out_of(tmp_path / "bag")] == [(str(image.id), "thumb")]
+    assert "1 file left out, see left-out.csv" in (tmp_path / "bag" / "bag-info.txt").read_text()
+
+
+def left_out_of(bag: Path) -> list[dict[str, str]]:
+    with (bag / "left-out.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
 
 
 @pytest.mark.parametrize("kind", ["bag", "bag.zip"])

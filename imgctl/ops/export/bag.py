@@ -21,6 +21,7 @@ from imgctl.ops.common.lookup import plain
 from imgctl.ops.export.sinks import BAGIT, Member, Sink, Written
 from imgctl.ops.export.state import Exported, State
 from imgctl.pricing.lines import Json
+from imgctl.units import count_of
 
 Item = TypeVar("Item")
 
@@ -55,9 +56,9 @@ class Bag:
     def finish(self) -> None:
         """Write the metadata, the manifests, and the declaration last."""
         state = self._state
-        self._put(METADATA_JSON, _lines(state.images(left_out=False), self._json), "application/jsonl")
-        self._put(METADATA_CSV, self._table(state.images(left_out=False)), "text/csv; charset=utf-8")
-        lacks = sum(1 for _ in state.images(left_out=True))
+        self._put(METADATA_JSON, _lines(state.images(), self._json), "application/jsonl")
+        self._put(METADATA_CSV, self._table(state.images()), "text/csv; charset=utf-8")
+        lacks = state.count_left_out()
         if lacks:
             self._put(LEFT_OUT_CSV, self._left_out(), "text/csv; charset=utf-8")
         elif self._sink.removes:
@@ -84,7 +85,7 @@ class Bag:
             f"Payload-Oxum: {size}.{count}",
         ]
         if lacks:
-            lines.append(f"Internal-Sender-Description: {lacks} of the images are left out, see {LEFT_OUT_CSV}")
+            lines.append(f"Internal-Sender-Description: {count_of(lacks, 'file')} left out, see {LEFT_OUT_CSV}")
         return "".join(f"{line}\n" for line in lines).encode()
 
     def _json(self, one: Exported) -> str:
@@ -99,8 +100,9 @@ class Bag:
         return _csv(names, (self._record(one) for one in images))
 
     def _left_out(self) -> Iterator[bytes]:
-        images = self._state.images(left_out=True)
-        return _csv((*_COLUMNS, "why"), ({**one.record, "why": one.left_out} for one in images))
+        files = self._state.left_out()
+        names = (*_COLUMNS, "role", "why")
+        return _csv(names, ({**one.record, "role": one.role, "why": one.why} for one in files))
 
 
 def _manifest_line(member: Member) -> str:

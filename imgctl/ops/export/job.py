@@ -179,6 +179,9 @@ class ExportJob:
                 yield Wanted(image=image, role=role, key=key, path=place), state.written(image.id, role)
             else:
                 why = f"{image.status}: {image.error}" if image.error else "not built yet"
+                # The file of an earlier run is removed with the others that are gone.
+                if state.written(image.id, role) is None:
+                    state.leave_out(image.id, role, why, record=record)
                 yield Wanted(image=image, role=role, key="", path="").outcome(Fate.UNFINISHED, why)
 
     def _one(self, item: _Item, sink: Sink, failures: Failures) -> _Ended:

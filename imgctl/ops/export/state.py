@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from uuid import UUID
 
@@ -30,11 +32,19 @@ _LEAST_SAVED = 500
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exported:
-    """An image in the bag's metadata: its row, and the paths of its blobs by role; or why it is left out."""
+    """An image in the bag's metadata: its row, and the paths of its blobs by role."""
 
     record: Mapping[str, Json]
     paths: Mapping[str, str]
-    left_out: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeftOut:
+    """A file that is not in the bag: the row of its image, its role, and why."""
+
+    record: Mapping[str, Json]
+    role: str
+    why: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,30 +200,40 @@ class State:
         for path, at, *written in self._execute(query):
             yield Member(path=path, at=datetime.fromisoformat(at), written=_written(written))
 
-    def images(self, *, left_out: bool) -> Iterator[Exported]:
-        """Yield the images of the bag, or those left out, in the order of ids."""
+    def images(self) -> Iterator[Exported]:
+        """Yield the images of which the bag has the original, in the order of ids."""
         rows = self._execute(
-            "SELECT image, role, path, sha256, left_out, record FROM files WHERE seen = ? ORDER BY image, role",
+            f"SELECT image, role, path, record FROM files WHERE seen = ? AND {_DONE} ORDER BY image, role",  # noqa: S608
             (self.run,),
         )
-        image, record, why = "", "", ""
-        paths: dict[str, str] = {}
-        for found, role, path, sha256, lacks, text in rows:
-            if found != image and record and bool(why) is left_out:
-                yield Exported(record=json.loads(record), paths=paths, left_out=why)
-            if found != image:
-                image, paths, record, why = found, {}, "", ""
-            if sha256 is not None:
+        for _, files in groupby(rows, key=itemgetter(0)):
+            paths, record = dict[str, str](), ""
+            for _, role, path, text in files:
                 paths[role] = path
-            if role == ORIGINAL:
-                record, why = text, lacks or ""
-        if record and bool(why) is left_out:
-            yield Exported(record=json.loads(record), paths=paths, left_out=why)
+                record = text or record
+            if ORIGINAL in paths:
+                yield Exported(record=json.loads(record), paths=paths)
+
+    def left_out(self) -> Iterator[LeftOut]:
+        """Yield the files that the bag lacks, in the order of their images' ids."""
+        rows = self._execute(
+            "SELECT one.role, one.left_out, original.record FROM files AS one"
+            " JOIN files AS original ON original.image = one.image AND original.role = ?"
+            " WHERE one.seen = ? AND one.left_out IS NOT NULL ORDER BY one.image, one.role",
+            (ORIGINAL, self.run),
+        )
+        for role, why, record in rows:
+            yield LeftOut(record=json.loads(record), role=role, why=why)
+
+    def count_left_out(self) -> int:
+        """Return how many files the bag lacks."""
+        query = "SELECT count(*) FROM files WHERE left_out IS NOT NULL AND seen = ?"
+        (count,) = self._execute(query, (self.run,)).fetchone()
+        return int(count)
 
     def set_finishing(self, *, as_of: datetime, since: int) -> Completion:
         """Record that a complete bag at the target is from this export from now on."""
-        query = "SELECT count(*) FROM files WHERE left_out IS NOT NULL AND seen = ?"
-        (left_out,) = self._execute(query, (self.run,)).fetchone()
+        left_out = self.count_left_out()
         self._execute("DELETE FROM completion")
         self._execute("INSERT INTO completion VALUES (?,?,?)", (as_of.isoformat(), since, left_out))
         self.save()
