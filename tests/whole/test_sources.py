@@ -396,6 +396,25 @@ def test_each_byte_of_a_source_is_read_once_and_of_a_packed_tar_once_more_for_si
     assert {image.caption for image in deployment.images()} == {"The pier"}
 
 
+@pytest.mark.parametrize("kind", ["tar", "tgz", "zip"])
+def test_an_archive_that_was_copied_again_is_read_again_though_names_sizes_and_dates_are_the_same(
+    kind: str, embedded: Deployment, tmp_path: Path
+) -> None:
+    whole = photo(1)
+    damaged = whole[:-40] + bytes([whole[-40] ^ 1]) + whole[-39:]
+    archive, *_ = packed(kind, tmp_path, [("a.jpg", damaged), ("b.jpg", photo(2))])
+    first = embedded.run(*UPLOAD, archive)
+    archive.unlink()
+    packed(kind, tmp_path, [("a.jpg", whole), ("b.jpg", photo(2))])
+
+    again = embedded.run(*UPLOAD, archive)
+    third = embedded.run(*UPLOAD, archive)
+
+    assert (first.summary["uploaded"], again.summary["uploaded"], again.summary["present"]) == (2, 1, 1)
+    assert third.summary["reasons"] == {"already_there": 2}
+    assert hashlib.sha256(whole).digest() in {image.sha256 for image in embedded.images()}
+
+
 def test_a_manifest_may_name_urls_and_their_signatures_are_never_printed(
     embedded: Deployment, seaweed: S3Server, tmp_path: Path
 ) -> None:

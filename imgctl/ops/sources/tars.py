@@ -3,6 +3,7 @@
 import bz2
 import gzip
 import lzma
+import os
 import re
 import tarfile
 import zlib
@@ -107,6 +108,9 @@ class TarPart:
     def members(self) -> Iterator[Member]:
         last = ""
         try:
+            # A header has no checksum of the content: without the state of the file, a copy with other bytes would go unnoticed.
+            state = os.stat(self.path)  # noqa: PTH116  # a str keeps bytes that are no UTF-8
+            whole = f"{state.st_size} {state.st_mtime_ns} {state.st_ino}"
             with self._unpacked() as file, _archive(file, streams=self.streams) as archive:
                 while (info := archive.next()) is not None:
                     # tarfile would keep every member in memory.
@@ -114,7 +118,7 @@ class TarPart:
                     last = info.name[:LONGEST_NAME]
                     if not info.isdir():
                         self._current = (archive, info)
-                        yield _member(info)
+                        yield _member(info, whole)
                 # The checksum of a stream is at its end.
                 while piece := cast("IO[bytes]", archive.fileobj).read(PIECE):
                     if piece.strip(b"\0"):
@@ -203,7 +207,8 @@ def _exactly(file: IO[bytes], size: int) -> Iterator[bytes]:
         yield piece
 
 
-def _member(info: tarfile.TarInfo) -> Member:
+def _member(info: tarfile.TarInfo, whole: str) -> Member:
+    """Return a member; `whole` is the state of the archive."""
     if (longest := max(info.name, info.linkname, key=len)) and len(longest) > LONGEST_NAME:
         return too_long(longest, info.size)
     # A PAX header may hold any number.
@@ -214,7 +219,7 @@ def _member(info: tarfile.TarInfo) -> Member:
         offset=info.offset_data,
         packed=info.size,
         mtime_ns=mtime_ns,
-        stamp=stamp_of(str(info.offset_data), str(info.chksum), str(mtime_ns)),
+        stamp=stamp_of(str(info.offset_data), str(info.chksum), str(mtime_ns), whole),
         odd=_odd(info),
         hard_link=info.linkname if info.islnk() else None,
     )
