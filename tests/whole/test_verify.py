@@ -162,6 +162,22 @@ def test_a_file_that_the_journal_knows_is_not_read_where_that_is_asked(
     assert (read.code, read.summary["reasons"]) == (4, {"by_sha256": 21, "missing": 1})
 
 
+def test_an_archive_with_links_to_its_own_photos_is_safe_to_delete(embedded: Deployment, tmp_path: Path) -> None:
+    file = tmp_path / "a.tar"
+    with tarfile.open(file, "w") as archive:
+        archive.addfile(header("a.jpg", len(photo(1))), BytesIO(photo(1)))
+        for name, kind in (("hard.jpg", tarfile.LNKTYPE), ("symbolic.jpg", tarfile.SYMTYPE)):
+            link = tarfile.TarInfo(name)
+            link.type, link.linkname = kind, "a.jpg"
+            archive.addfile(link)
+    assert embedded.run("upload", file, *OWNER).code == 0
+
+    verified = embedded.run("verify", file, *OWNER, "--list-safe", "safe")
+
+    assert verified.code == 0, verified.err
+    assert (embedded.directory / "safe").read_text().splitlines() == [str(file)]
+
+
 def test_of_two_members_of_one_name_each_is_judged_by_itself(embedded: Deployment, tmp_path: Path) -> None:
     with tarfile.open(tmp_path / "a.tar", "w") as archive:
         for number in range(2):

@@ -13,8 +13,8 @@ from imgctl.ops.sources.walk import name_of
 from imgctl.ops.upload.selection_rules import system_junk
 from imgctl.run.scratch import atomic_write
 
-# Skipped files that are not photos.
-_NO_PHOTO = frozenset((Reason.SIDECAR, Reason.NOT_AN_IMAGE, Reason.EMPTY))
+# Skipped files that are not photos. The bytes of a hard link are those of another member, which is judged itself.
+_NO_PHOTO = frozenset((Reason.SIDECAR, Reason.NOT_AN_IMAGE, Reason.EMPTY, Reason.LINK, Reason.NOT_A_FILE))
 # Junk without photos; other hidden files and directories, and recycle bins, may have some.
 _NO_PHOTO_NAMES = frozenset((".ds_store", ".directory", ".localized", ".nomedia", ".picasa.ini"))
 _NO_PHOTO_DIRECTORIES = frozenset(("__macosx", "@eadir", "@__thumb"))

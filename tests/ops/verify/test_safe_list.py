@@ -23,7 +23,7 @@ def away(path: str, reason: Reason, fate: Fate = Fate.SKIPPED) -> FileOutcome:
     return FileOutcome(path=path, fate=fate, reason=reason)
 
 
-@pytest.mark.parametrize("reason", [Reason.SIDECAR, Reason.NOT_AN_IMAGE])
+@pytest.mark.parametrize("reason", [Reason.SIDECAR, Reason.NOT_AN_IMAGE, Reason.LINK, Reason.NOT_A_FILE])
 def test_an_archive_of_which_every_photo_is_safe_may_go(tmp_path: Path, reason: Reason) -> None:
     assert listed(tmp_path, SAFE, away("1.zip/other", reason), away("2.zip/other", reason)) == ["1.zip"]
 
@@ -45,6 +45,7 @@ def test_what_may_be_a_hidden_photo_keeps_its_archive(tmp_path: Path, name: str)
         away("1.zip/b.jpg", Reason.TRASHED),
         away("1.zip/b.jpg", Reason.FILTERED),
         away("1.zip/b.svg", Reason.UNSUPPORTED, Fate.FAILED),
+        away("1.zip/b.jpg", Reason.LINK, Fate.FAILED),
         away("1.zip", Reason.UNREADABLE, Fate.FAILED),
         away("1.zip/more/Photos.ZIP", Reason.NOT_AN_IMAGE),
     ],
