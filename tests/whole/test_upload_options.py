@@ -38,6 +38,14 @@ def test_a_second_run_asks_the_store_nothing(servers: Deployment, album: dict[Pa
     assert {file["seconds"] for file in result.of("file")} == {0.0}, "files were read again"
 
 
+def test_a_dry_run_asks_the_store_nothing(servers: Deployment, album: dict[Path, bytes]) -> None:
+    with fault_proxy(servers.store.endpoint_url) as proxy:
+        result = servers.run(*UPLOAD, place_of(album), "--store-endpoint-url", proxy.url, "--dry-run", "--json")
+
+    assert (result.code, result.summary["planned"]) == (0, 22), result.err
+    assert proxy.requests.total() == 0
+
+
 def test_a_journal_of_images_that_are_gone_is_not_believed(
     embedded: Deployment, album: dict[Path, bytes], tmp_path: Path
 ) -> None:
