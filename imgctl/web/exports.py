@@ -85,7 +85,7 @@ def link(user_id: UserId, state: State, caller: Reader, days: Days = DAYS, varia
         "images": found.whole.objects,
         "bytes": found.whole.size,
         "archived": found.archived,
-        "cost": estimate(terms.card, found, order).text(terms.bill),
+        "cost": estimate(terms.card, found, order, store_url=state.parts.settings.store.url).text(terms.bill),
         "hint": f"{archived} archived: imgctl restore --user {user_id}, then download" if found.archived else None,
     }
     return JSONResponse(body, status_code=201, headers={"Cache-Control": "no-store"})

@@ -89,7 +89,7 @@ def _prepare(run: Running, parts: Parts, job: ExportJob, args: Args) -> None:
     """Show what would be exported and its cost, check the agreement to it, and request restores of archived originals."""
     session, found = run.session, survey(parts, job.order)
     terms = session.terms
-    cost = estimate(terms.card, found, job.order)
+    cost = estimate(terms.card, found, job.order, store_url=session.settings.store.url)
     whole, variants = found.whole, sum(found.variants.values())
     about = {"originals": whole.objects, "bytes": whole.size, "variants": variants, "archived": found.archived}
     session.data({"type": "estimate", **about, **cost.record(terms.bill)})

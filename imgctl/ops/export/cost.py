@@ -63,8 +63,11 @@ def survey(parts: Parts, order: ExportOrder) -> Found:
     return found
 
 
-def estimate(card: Card, found: Found, order: ExportOrder) -> Estimate:
-    """Price the requests, the retrieval of cold classes and the transfer: to the internet, or to a bucket at the store's endpoint."""
+def estimate(card: Card, found: Found, order: ExportOrder, *, store_url: str) -> Estimate:
+    """Price the requests, the retrieval of cold classes and the transfer: to the internet, or to a bucket at the store's endpoint.
+
+    From a store at Google or Azure an S3 bucket is on the internet.
+    """
     reads = {
         name: Reads(originals=one.objects, gets=one.objects + one.size // CHUNK_BYTES, size=one.size)
         for name, one in found.originals.items()
@@ -76,4 +79,6 @@ def estimate(card: Card, found: Found, order: ExportOrder) -> Estimate:
     typical = (f"{variant} {count_of(TYPICAL_SIZES[variant], 'byte')}" for variant in order.variants)
     assumptions = (f"variants of about {', '.join(typical)}",) if order.variants else ()
     to_bucket = order.out.startswith("s3://")
+    if to_bucket and store_url.startswith(("gs://", "az://")):
+        to_bucket, assumptions = False, (*assumptions, "without the requests and the storage of the target bucket")
     return export_estimate(card, reads, variants=variants, to_bucket=to_bucket, assumptions=assumptions)
