@@ -1,13 +1,13 @@
 """POST /events: bucket events from MinIO, Ceph or SeaweedFS, or S3's from a forwarder."""
 
 import logging
-from threading import Event
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel
 
 from imgctl.errors import ConfigError
+from imgctl.ops.common.retry import NoRetry
 from imgctl.ops.events.arrivals import EventOutcomes, take_in
 from imgctl.ops.events.event_formats import BadEvent, events_in
 from imgctl.web.app_state import AppState, state_of
@@ -71,7 +71,8 @@ async def _body(request: Request) -> bytes:
 
 def _taken(state: AppState, body: bytes) -> EventOutcomes:
     try:
-        taken = take_in(state.parts, events_in(body), stop=Event())
+        # The sender repeats the request: an early 503 serves it better than a wait for the catalog.
+        taken = take_in(state.parts, events_in(body), stop=NoRetry())
     except BadEvent as error:
         raise Refusal(400, f"invalid events: {error}", hint="post S3's event notifications") from None
     except ConfigError as error:

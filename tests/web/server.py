@@ -9,6 +9,7 @@ from queue import SimpleQueue
 from uuid import UUID
 
 import httpx
+from sqlalchemy import create_engine, make_url, text
 
 from imgctl.config.catalog_store import CatalogSettings, StoreSettings
 from imgctl.config.service import ServeSettings
@@ -89,6 +90,22 @@ def served(settings: Settings) -> Iterator[Served]:
             stop.request()
             thread.join(60)
             assert not thread.is_alive(), "the server does not end"
+
+
+@contextmanager
+def database_outage(settings: Settings) -> Iterator[None]:
+    """Refuse connections to the Postgres database of these settings, and end those that are open, during the block."""
+    url = make_url(settings.catalog.url)
+    engine = create_engine(url.set(database="postgres"), isolation_level="AUTOCOMMIT")
+    kill = text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = :name")
+    with engine.connect() as connection:
+        connection.execute(text(f"ALTER DATABASE {url.database} WITH ALLOW_CONNECTIONS false"))
+        connection.execute(kill, {"name": url.database})
+        try:
+            yield
+        finally:
+            connection.execute(text(f"ALTER DATABASE {url.database} WITH ALLOW_CONNECTIONS true"))
+    engine.dispose()
 
 
 def token(*scopes: Scope, user: UUID | None = None, name: str = "app") -> tuple[dict[str, str], str]:

@@ -11,7 +11,7 @@ from imgctl.config.settings import Settings
 from imgctl.model import Status
 from imgctl.web.auth import Scope
 from tests.parts.seaweed import S3Server
-from tests.web.server import USER, Served, served, token
+from tests.web.server import USER, Served, database_outage, served, token
 from tests.whole.conftest import photo
 
 EVENTS, EVENTS_LINE = token(Scope.EVENTS, name="bucket")
@@ -79,6 +79,19 @@ def test_objects_that_never_succeed_are_not_requested_again(listening: Served, s
     assert [one.json()["failed"] for one in (ownerless, gone)] == [1, 1]
     assert stray.json()["skipped"] == 1
     assert removed.json()["foreign"] == 1
+
+
+def test_events_during_an_outage_of_the_database_are_refused_at_once_and_succeed_later(
+    listening: Served, seaweed: S3Server
+) -> None:
+    put(seaweed, listening, f"{INBOX}{USER}/1.jpg", photo(1))
+    reported = record(listening, f"{INBOX}{USER}/1.jpg")
+
+    with database_outage(listening.parts.settings):
+        refused = post(listening, reported)
+    later = post(listening, reported)
+
+    assert (refused.status_code, later.status_code, later.json()["uploaded"]) == (503, 200, 1), refused.text
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
-from sqlalchemy import create_engine, make_url, text
+from sqlalchemy import make_url
 
 from imgctl.config.settings import Settings
 from imgctl.imaging.formats import Format
@@ -21,7 +21,7 @@ from imgctl.model import Status
 from tests.imaging.containers import HEIGHT, WIDTH, Metadata, text_entry, tiff_file
 from tests.imaging.films import of_format, with_keys
 from tests.parts.proxy import Fault, fault_proxy
-from tests.web.server import OTHER, USER, WINDOWS_MEDIA, Served, served
+from tests.web.server import OTHER, USER, WINDOWS_MEDIA, Served, database_outage, served
 from tests.whole.conftest import photo
 
 OWNER = {"user_id": str(USER)}
@@ -358,27 +358,15 @@ def test_a_store_outage_is_reported_and_the_same_request_later_finishes(remote: 
 
 
 def test_a_database_outage_is_reported_and_the_same_request_later_finishes(remote: Settings) -> None:
-    url = make_url(remote.catalog.url)
-    engine = create_engine(url.set(database="postgres"), isolation_level="AUTOCOMMIT")
-
-    def allow(connections: bool) -> None:
-        with engine.connect() as connection:
-            connection.execute(text(f"ALTER DATABASE {url.database} WITH ALLOW_CONNECTIONS {connections}"))
-            if not connections:
-                kill = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = :name"
-                connection.execute(text(kill), {"name": url.database})
-
     with served(remote) as server:
-        allow(connections=False)
-        refused = [server.client.post("/images", params=OWNER, content=photo(1)) for _ in range(3)]
-        looked, alive = server.client.get("/images"), server.client.get("/healthz")
-        allow(connections=True)
+        with database_outage(remote):
+            refused = [server.client.post("/images", params=OWNER, content=photo(1)) for _ in range(3)]
+            looked, alive = server.client.get("/images"), server.client.get("/healthz")
         later = server.client.post("/images", params=OWNER, content=photo(1))
-    engine.dispose()
 
     assert {one.status_code for one in refused} == {503}
     assert (looked.status_code, alive.status_code, later.status_code) == (503, 200, 201)
-    assert str(url.database) not in refused[0].text
+    assert str(make_url(remote.catalog.url).database) not in refused[0].text
 
 
 def test_images_are_found_by_their_names(local_server: Served) -> None:

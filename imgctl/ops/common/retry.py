@@ -41,6 +41,18 @@ class StopSignal(Protocol):
         """Sleep until set or timed out; True when set."""
 
 
+class NoRetry:
+    """A signal that is never set but ends `retry` after the first failure: for a client that repeats its request anyway."""
+
+    def is_set(self) -> bool:
+        return False
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Sleep; True, so that nothing is tried again."""
+        time.sleep(timeout or 0.0)
+        return True
+
+
 class OutageLog:
     """Logs an outage when it begins, once a minute while it lasts, and when it ends, however many threads meet it."""
 
