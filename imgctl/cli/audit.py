@@ -19,6 +19,7 @@ from imgctl.ops.audit.report import Subject, cost_of, csv_file, html_file, look_
 from imgctl.ops.audit.start import audit
 from imgctl.ops.common.open import Parts, open_parts
 from imgctl.ops.common.rows import BadId, Chosen
+from imgctl.pricing.estimate import Billing
 from imgctl.run.telemetry.metrics import FINDINGS
 from imgctl.store.catalog.queries.holds import in_force
 from imgctl.units import count_of, format_bytes
@@ -163,10 +164,10 @@ def _cells(tally: Tally) -> Iterator[tuple[str, ...]]:
 
 
 def _order(session: Session, chosen: Chosen, args: Args) -> AuditOrder:
-    on_aws = session.settings.store.url.startswith("s3://") and not session.endpoint_url
+    is_billed = args.deep and session.terms.bill not in (Billing.NONE, Billing.OTHER)
     if args.budget is not None and not args.deep:
         raise UsageError("--budget works only with --deep", hint="imgctl audit --deep --budget 20GiB")
-    if args.deep and args.budget is None and on_aws and not chosen.is_few:
+    if args.deep and args.budget is None and is_billed and not chosen.is_few:
         raise UsageError("--deep may read the whole archive, which costs money", hint="set a limit: --budget 20GiB")
     return order_of(
         AuditOrder,

@@ -191,6 +191,13 @@ def _rounds(deployment: Deployment, done: Callable[[], bool]) -> Iterator[list[d
             return
 
 
+@pytest.mark.parametrize("store", ["s3://photos", "gs://photos", "az://photos"])
+def test_a_deep_audit_of_a_whole_archive_that_somebody_bills_wants_a_budget(embedded: Deployment, store: str) -> None:
+    result = embedded.with_settings(STORE_URL=store).run("audit", "--deep")
+
+    assert (result.code, "set a limit: --budget" in result.err) == (2, True), result.err
+
+
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [

@@ -182,7 +182,8 @@ def test_a_migration_from_s3_to_google_is_proved_object_by_object(google: Deploy
     # By the MD5 in the bucket's listing.
     assert verified.summary["reasons"] == {"by_etag": 6}
     deep = ("audit", "--deep", "--grace", "0s", *scope[:2])
-    assert ready.run(*deep).code == 0
+    audited = ready.run(*deep)
+    assert (audited.code, "6 HEAD" in audited.out) == (0, True), audited.out
     store = ready.open_store()
     assert sorted(store.get(image.original_key or "") for image in ready.images()) == sorted(photos.values())
 

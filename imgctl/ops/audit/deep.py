@@ -87,7 +87,7 @@ class _Check:
         self._parts = parts
         self._tally = tally
         self._stop = stop
-        self._in_bucket = parts.settings.store.url.startswith("s3://")
+        self._in_bucket = not parts.settings.store.url.startswith("file://")
 
     def one(self, image: Image) -> Finding | None:
         """Return the finding for an original whose content differs from its row; None also if it cannot be determined."""
