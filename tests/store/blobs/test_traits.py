@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+import re
 from pathlib import Path
 
 import pytest
@@ -112,6 +113,26 @@ def test_without_put_if_absent_an_existing_key_is_found_by_head(
     assert len(caplog.records) == 1
     assert "If-None-Match" in caplog.text
     assert (found, held) == ([KEY], size)
+
+
+def test_without_put_if_absent_what_another_run_put_during_the_parts_stays(tmp_path: Path, rclone_s3: S3Server) -> None:
+    bucket, size = rclone_s3.new_bucket(), 70 * 2**20
+    another, sparse = open_store(rclone_s3.settings(bucket)), tmp_path / "scan.tif"
+    with sparse.open("wb") as file:
+        file.truncate(size)
+    digest = hashlib.sha256(sparse.read_bytes()).digest()
+
+    def another_run_is_faster(seen: Seen) -> Reply | None:
+        if re.search(r"partNumber=1(&|$)", seen.path):
+            another.create(KEY, b"another", content_type=JPEG)
+        return None
+
+    with middlebox(rclone_s3.endpoint_url, rule=another_run_is_faster) as box:
+        store = open_store(StoreSettings(url=f"s3://{bucket}", endpoint_url=box.url, retries=0))
+        with pytest.raises(BlobExists, match="019aa-original"):
+            store.create_file(KEY, sparse, size=size, content_type="image/tiff", sha256=digest)
+
+    assert another.get(KEY) == b"another"
 
 
 @pytest.mark.parametrize("what", ["put", "copy"])

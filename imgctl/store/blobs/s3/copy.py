@@ -57,7 +57,8 @@ def copy(
     if found["ContentLength"] > limits.largest:
         before()
         parts = partial(_parts, bucket, key, source, found["ContentLength"], limits.part_bytes)
-        in_parts(bucket, key, parts, described=described | {"StorageClass": "STANDARD"}, condition=condition)
+        described |= {"StorageClass": "STANDARD"}
+        in_parts(bucket, key, parts, described=described, condition=condition, before=before)
         return
     same = found.get("ContentType") == content_type
     metadata = {"MetadataDirective": "COPY"} if same else described | {"MetadataDirective": "REPLACE"}

@@ -11,7 +11,7 @@ from imgctl.errors import StoreError
 from imgctl.regular_files import regular
 from imgctl.store.blobs.base import SignedPut
 from imgctl.store.blobs.files import checked_chunks
-from imgctl.store.blobs.s3.bucket import Bucket
+from imgctl.store.blobs.s3.bucket import Bucket, once
 
 IF_ABSENT = {"IfNoneMatch": "*"}
 # S3 User Guide, multipart upload limits.
@@ -23,13 +23,21 @@ Part = dict[str, str | int]
 
 
 def put_file(
-    bucket: Bucket, key: str, path: Path, *, size: int, content_type: str, sha256: bytes, condition: Mapping[str, str]
+    bucket: Bucket,
+    key: str,
+    path: Path,
+    *,
+    size: int,
+    content_type: str,
+    sha256: bytes,
+    condition: Mapping[str, str],
+    before: Callable[[], None],
 ) -> None:
-    """Put the file in parts under `condition`; BlobCorrupt, and nothing put, unless it has that size and sha256."""
+    """Put the file in parts (see `in_parts`); BlobCorrupt, and nothing put, unless it has that size and sha256."""
     part_bytes = max(_PART_BYTES, -(-size // MOST_PARTS))
     with open(path, "rb", buffering=0, opener=regular) as source:
         chunks = checked_chunks(source, size=size, sha256=sha256, chunk_size=part_bytes)
-        put_chunks(bucket, key, chunks, content_type, condition=condition)
+        put_chunks(bucket, key, chunks, content_type, condition=condition, before=before)
 
 
 def put_chunks(
@@ -39,6 +47,7 @@ def put_chunks(
     content_type: str,
     *,
     condition: Mapping[str, str] = IF_ABSENT,
+    before: Callable[[], None] = lambda: None,
 ) -> str:
     """Put a stream of unknown length, if `key` is absent, and return its ETag; all chunks but the last >= 5 MiB."""
 
@@ -51,7 +60,7 @@ def put_chunks(
             yield {"PartNumber": number, "ETag": response["ETag"], "ChecksumSHA256": checksum}
 
     described = {"ContentType": content_type, "ChecksumAlgorithm": "SHA256"}
-    return in_parts(bucket, key, parts, described=described, condition=condition)
+    return in_parts(bucket, key, parts, described=described, condition=condition, before=before)
 
 
 def in_parts(
@@ -61,15 +70,24 @@ def in_parts(
     *,
     described: Mapping[str, object],
     condition: Mapping[str, object],
+    before: Callable[[], None] = lambda: None,
 ) -> str:
-    """One multipart upload, completed under `condition` or aborted; returns the ETag. `parts` puts the parts of an UploadId."""
+    """One multipart upload, completed under `condition` or aborted; returns the ETag. `parts` puts the parts of an UploadId.
+
+    `before` is called before each try of the completion, which is what makes the object: it may raise.
+    """
     client = bucket.client
     upload = {"UploadId": bucket.request(client.create_multipart_upload, key, **described)["UploadId"]}
     try:
         put = {"Parts": list(parts(upload))}
-        # AWS returns 409 if the key is deleted meanwhile, and requires a new upload: a failure here.
-        done = bucket.request(client.complete_multipart_upload, key, **upload, MultipartUpload=put, **condition)
-        return done.get("ETag", "").strip('"')
+        completion = {**bucket.place(key), **upload, "MultipartUpload": put, **condition}
+
+        def complete() -> str:
+            before()
+            # AWS returns 409 if the key is deleted meanwhile, and requires a new upload: a failure here.
+            return once(client.complete_multipart_upload, **completion).get("ETag", "")
+
+        return bucket.call(key, complete).strip('"')
     except BaseException:
         # An upload that is not aborted is billed until a lifecycle rule ends it.
         with suppress(StoreError):

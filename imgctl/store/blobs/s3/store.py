@@ -79,14 +79,27 @@ class S3Store(ObjectStore):
         self._put(key, body, {"Content-Type": content_type}, mode=mode, look=kept in LACKING)
 
     def create_file(self, key: str, path: Path, *, size: int, content_type: str, sha256: bytes) -> None:
-        """Like `create`; beyond 64 MiB in parts, one part in memory, each checked, the last step put-if-absent."""
+        """Like `create`; beyond 64 MiB in parts, one part in memory, each checked, the last step put-if-absent.
+
+        For servers without put-if-absent a HEAD precedes the parts and each try of the last step.
+        """
         if size <= _ONE_PUT_BYTES:
             self.create(key, read_checked(path, size=size, sha256=sha256), content_type=content_type)
             return
         check_free(self, key)
         condition = self._condition(key)
+        before = partial(check_free, self, key) if self.put_if_absent in LACKING else lambda: None
         try:
-            put_file(self.bucket, key, path, size=size, content_type=content_type, sha256=sha256, condition=condition)
+            put_file(
+                self.bucket,
+                key,
+                path,
+                size=size,
+                content_type=content_type,
+                sha256=sha256,
+                condition=condition,
+                before=before,
+            )
         except BlobMissing:
             # The upload is gone: its completion was committed, the response was lost, and the retry failed.
             if self.head(key) is None:

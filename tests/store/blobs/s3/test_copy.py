@@ -3,6 +3,7 @@
 import pytest
 
 from imgctl.errors import BlobArchived, BlobExists, BlobMissing
+from imgctl.store.blobs.bucket_store import taken
 from imgctl.store.blobs.open import open_store
 from imgctl.store.blobs.s3.bucket import Bucket
 from imgctl.store.blobs.s3.copy import CopyLimits, copy
@@ -81,6 +82,25 @@ def test_parts_never_overwrite_an_object_and_leave_nothing(server: S3Server) -> 
     with pytest.raises(BlobExists):
         copy_in_parts(server, bucket)
     assert client.get_object(Bucket=bucket, Key=KEY)["Body"].read() == b"first"
+    assert client.list_multipart_uploads(Bucket=bucket).get("Uploads", []) == []
+
+
+def test_a_copy_in_parts_looks_for_the_key_again_before_its_last_step(server: S3Server) -> None:
+    bucket, client = server.new_bucket(), server.client()
+    client.put_object(Bucket=bucket, Key="in/1", Body=bytes(7 * 2**20))
+    looks = iter((None, taken(KEY)))
+
+    def look() -> None:
+        if error := next(looks):
+            raise error
+
+    with pytest.raises(BlobExists):
+        copy(
+            Bucket(server.settings(bucket), name=bucket), "in/1", KEY, etag=etag(server, bucket, "in/1"),
+            content_type=JPEG, condition={}, before=look, limits=CopyLimits(largest=6 * 2**20, part_bytes=5 * 2**20),
+        )  # fmt: skip
+
+    assert open_store(server.settings(bucket)).head(KEY) is None
     assert client.list_multipart_uploads(Bucket=bucket).get("Uploads", []) == []
 
 
