@@ -6,6 +6,7 @@ import shlex
 from fnmatch import fnmatch
 from pathlib import Path
 
+import pytest
 from sqlalchemy import create_engine, make_url, text
 
 from tests.parts.proxy import fault_proxy
@@ -37,6 +38,7 @@ def test_granted_roles_do_their_work_and_no_more(tmp_path: Path, postgres_url: s
             directory=tmp_path,
             catalog_url=make_url(postgres_url).set(username=role).render_as_string(hide_password=False),
             store=at(tmp_path).store,
+            settings={"IMGCTL_SERVE_SECRET": "secret"},
         )
 
     with engine.connect() as connection:
@@ -48,8 +50,16 @@ def test_granted_roles_do_their_work_and_no_more(tmp_path: Path, postgres_url: s
                 line: deployment.run(*line.split())
                 for deployment, lines in (
                     (uploads, (f"upload photos --user {USER}", "work --drain", "backfill --stale", "audit")),
-                    (repairs, ("repair --apply",)),
                     (reads, ("find", "stats", "cost actual", "audit --grace 0s", f"verify photos --user {USER}")),
+                    (
+                        repairs,
+                        (
+                            "repair --apply",
+                            f"hold --user {USER} --reason case",
+                            f"release --user {USER}",
+                            f"erase --user {USER} --confirm-user {USER} --yes",
+                        ),
+                    ),
                 )
                 for line in lines
             }
@@ -102,6 +112,49 @@ def action(method: str, path: str, bucket: str) -> tuple[str, str]:
     names = {"PUT": "s3:PutObject", "GET": "s3:GetObject", "HEAD": "s3:GetObject", "DELETE": "s3:DeleteObject"}
     known = not query or query.startswith("x-id=") or "partNumber=" in query
     return (names[method] if known else f"{method} {path}"), resource
+
+
+@pytest.mark.parametrize("versions", [False, True], ids=["plain", "versions"])
+def test_table_lists_what_erasures_and_holds_ask(tmp_path: Path, moto_s3: S3Server, versions: bool) -> None:
+    bucket, requested = "erased-with-versions" if versions else "erased", set[str]()
+    moto_s3.client().create_bucket(Bucket=bucket, ObjectLockEnabledForBucket=versions)
+    write_photos(tmp_path)
+
+    def note(method: str, path: str, _number: int) -> None:
+        asked = path.partition("?")[2].partition("&")[0].partition("=")[0]
+        requested.add(SUBRESOURCES.get((method, asked)) or action(method, path, bucket)[0])
+
+    with fault_proxy(moto_s3.endpoint_url, policy=note) as proxy:
+        deployment = at(tmp_path, moto_s3.settings(bucket)).through(proxy.url).with_settings(SERVE_SECRET="secret")
+        deployment.run("upload", "photos", "--user", str(USER))
+        requested.clear()
+        held = deployment.run("hold", "--user", str(USER), "--reason", "case", *["--object-lock"] * versions)
+        released = deployment.run("release", "--user", str(USER))
+        by_hold = set(requested)
+        requested.clear()
+        erased = deployment.run("erase", "--user", str(USER), "--confirm-user", str(USER), "--yes")
+
+    assert [held.code, released.code, erased.code] == [0, 0, 0]
+    assert requested - permitted("erase", versions=versions) == set()
+    assert by_hold - permitted("hold --object-lock", versions=versions) == set()
+    assert "s3:PutObjectLegalHold" in by_hold or not versions
+
+
+SUBRESOURCES = {
+    ("GET", "versioning"): "s3:GetBucketVersioning",
+    ("GET", "versions"): "s3:ListBucketVersions",
+    ("GET", "uploads"): "s3:ListBucketMultipartUploads",
+    ("PUT", "legal-hold"): "s3:PutObjectLegalHold",
+}
+
+
+def permitted(command: str, *, versions: bool) -> set[str]:
+    """Return what the page's policy and its table allow to a command, on a bucket with or without versions."""
+    [policy] = blocks("docs/operations/permissions.md", "json")
+    page = (ROOT / "docs/operations/permissions.md").read_text(encoding="utf-8")
+    [row] = re.findall(rf"^\| `{command}`[, ].*$", page, re.MULTILINE)
+    always, _, versioned = row.partition("on a bucket with versions")
+    return set(re.findall(r"s3:\w+", policy + always + (versioned if versions else "")))
 
 
 def test_commands_of_cron_parse() -> None:
