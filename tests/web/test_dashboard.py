@@ -103,6 +103,14 @@ def test_alert_queries_only_served_series(rule: dict[str, object], served: dict[
     promql_parser.parse_duration(str(rule.get("for", "1m")))
 
 
+def test_an_audit_that_fails_is_alerted_on_like_other_commands() -> None:
+    [rule] = [rule for group in RULES["groups"] for rule in group["rules"] if rule["alert"] == "ImgctlCommandFailed"]
+    codes = [one.matchers.matchers for one, _ in selected(rule["expr"]) if one.name == EXIT_CODE.name]
+
+    assert [[(one.name, one.value) for one in matchers] for matchers in codes] == [[], [("command", "audit")]]
+    assert 'imgctl_command_exit_code{command="audit"} == 4' in rule["expr"]
+
+
 @pytest.mark.parametrize("panel", PANELS)
 def test_panel_queries_only_served_series(
     panel: dict[str, list[dict[str, str]]], served: dict[str, dict[str, set[str]]]

@@ -2,6 +2,7 @@
 
 import os
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from itertools import count
 from threading import Event
 from typing import Any
@@ -16,15 +17,24 @@ from imgctl.config.settings import Settings
 from imgctl.keys import new_id
 from imgctl.model import Status
 from imgctl.ops.support import top
-from imgctl.ops.support.top import Looker, is_alive
+from imgctl.ops.support.top import Looker, Snapshot, Spend, is_alive
 from imgctl.store.catalog.engine import Catalog
 from imgctl.store.catalog.queries.claims import claim
-from imgctl.store.catalog.queries.live_view import ended_between, frontier, leased_now, newest_rows, queue_head
-from imgctl.store.catalog.queries.operations import begin, end
+from imgctl.store.catalog.queries.live_view import (
+    Newest,
+    QueueHead,
+    ended_between,
+    frontier,
+    leased_now,
+    newest_rows,
+    queue_head,
+)
+from imgctl.store.catalog.queries.operations import Operation, begin, end
 from imgctl.store.catalog.queries.reservations import promise
 from imgctl.store.catalog.queries.results import finish
 from imgctl.store.catalog.schema import POSTGRES, images
 from tests.store.catalog.rows import finished, new_image, queued
+from tools.docs import ROOT
 
 LONG_AGO = datetime.now(UTC) - timedelta(hours=2)
 
@@ -100,6 +110,34 @@ def test_running_commands_are_live_and_the_last_audit_is_the_last_ended_one(cata
     assert [one.command for one in seen.ended] == ["upload", "audit"]
     assert seen.audit is not None and seen.audit.exit_code == 4
     assert all(map(is_alive, seen.running))
+
+
+def test_the_view_of_the_page_is_what_is_printed() -> None:
+    page = (ROOT / "docs/operations/monitoring.md").read_text(encoding="utf-8")
+    at = datetime(2026, 11, 28, 10, 59, 52, tzinfo=UTC)
+
+    def run(command: str, host: str, pid: int, *, since: float, ago: float = 0, counts: str = "") -> Operation:
+        about = {"id": UUID(int=pid), "command": command, "who": "imgctl", "host": host, "pid": pid, "scope": "{}"}
+        ended = {"ended_at": at - timedelta(seconds=ago), "exit_code": 0, "counts": counts} if ago else {}
+        return Operation(**about, started_at=at - timedelta(seconds=since), **ended)  # type: ignore[arg-type]
+
+    head = {"processing": 175, "leased": 32, "retried": 3, "archived": 5, "stuck": 2}
+    seen = Snapshot(
+        at=at,
+        images_about=900_000,
+        head=QueueHead(**head, oldest_seconds=57.5, next_free_seconds=57.5),
+        newest=Newest(states={Status.READY: 900}, recent=180, stuck=1, oldest_seconds=900),
+        done_a_second=11,
+        running=(run("work", "photos-2", 2612, since=129),),
+        ended=(run("upload", "photos-1", 2529, since=60, ago=11.3, counts='{"uploaded": 150, "files": 150}'),),
+        audit=run("audit", "photos-1", 1, since=40_000, ago=9 * 3600 + 120),
+        spend=Spend(monthly=Decimal("412.07"), requests=Decimal("3.18")),
+        billing=False,
+        unpriced="",
+    )
+
+    lines = shown(seen, "postgresql+psycopg://imgctl@db/imgctl", rows=40)
+    assert "\n".join(["```text", *lines, "```"]) in page
 
 
 def test_the_bill_of_a_large_archive_is_computed_only_on_request(
