@@ -98,6 +98,20 @@ def test_systemd_accepts_every_unit(units: Path) -> None:
     assert [line for line in done.stderr.splitlines() if "imgctl" in line] == []
 
 
+def test_units_can_read_the_configuration_as_the_page_installs_it() -> None:
+    page = (ROOT / "docs/operations/run.md").read_text(encoding="utf-8")
+    [block] = re.findall(r"^```text\n(.*?systemd-sysusers.*?)^```", page, re.MULTILINE | re.DOTALL)
+    [group] = re.findall(
+        r"^Group=(.*)$", (DEPLOY / "systemd/imgctl-.service.d/hardening.conf").read_text(), re.MULTILINE
+    )
+    _, _, after = block.partition("systemd-sysusers\n")
+
+    installed = [line for line in re.split(r"\n|&&", block) if "/etc/imgctl" in line.partition("#")[0]]
+    assert len(installed) == 2
+    assert all(f"-g {group} " in line and line.strip() in after for line in installed)
+    assert [re.search(r"-m (\d+)", line)[1] for line in installed] == ["750", "640"]  # type: ignore[index]
+
+
 def test_a_process_killed_for_memory_does_not_stop_its_unit() -> None:
     shared = (DEPLOY / "systemd/imgctl-.service.d/hardening.conf").read_text(encoding="utf-8")
 
