@@ -37,7 +37,10 @@ class BucketSettings:
         60.0, "a request that takes longer is cancelled and retried", unit="seconds", least=0.1, most=DAY
     )
     retries: int = setting(
-        8, "how often one request is retried after 5xx, 429, a reset or a timeout", least=0, most=100
+        8,
+        "how often one request is retried after 5xx, 429, a reset or a timeout; `serve`: 2 at most",
+        least=0,
+        most=100,
     )
 
     def reached(self) -> dict[str, Any]:

@@ -70,7 +70,9 @@ class ServeSettings:
     links: float = setting(900.0, "how long links in responses are valid", unit="seconds", least=2, most=3600)
     spool: str = setting("", "the directory for incomplete uploads; empty: the system's directory for temporary files")
     secret: str = setting(
-        "", "the key that signs links and erasure receipts; empty: a new random key at each start", secret=True
+        "",
+        "the key that signs links and erasure receipts; empty: links have a new random key at each start, and nothing is erased",
+        secret=True,
     )
 
 
