@@ -54,7 +54,7 @@ class UploadSettings:
 class WorkSettings:
     """How the worker pool runs."""
 
-    jobs: int = setting(0, "how many processes render; 0: one for each core", least=0, most=1024)
+    jobs: int = setting(0, "on how many cores to render, with two processes each; 0: all", least=0, most=1024)
     timeout: float = setting(
         60.0,
         "rendering is cancelled after this long; above 100 megapixels the limit grows in proportion",
