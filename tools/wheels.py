@@ -8,6 +8,7 @@ one it prints a message and passes.
 import re
 import subprocess
 import sys
+import tomllib
 from itertools import product
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from tools.docs import ROOT
 MACHINES = ("x86_64-manylinux_2_28", "aarch64-manylinux_2_28")
 # Pure Python, published only as source; libvips comes as its own wheel.
 PURE = "pyvips"
-EXTRAS = "dask,inventory,serve,video"
+OF_DEVELOPERS = {"test", "dist", "docs", "bench", "dev"}
 UNREACHABLE = re.compile(r"error sending request|Failed to fetch|dns error|Connect|timed out|offline", re.IGNORECASE)
 
 
@@ -27,13 +28,19 @@ def pythons() -> list[str]:
     )
 
 
+def extras() -> list[str]:
+    """Return the extras in pyproject.toml, except those for work on imgctl itself."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    return [name for name in project["optional-dependencies"] if name not in OF_DEVELOPERS]
+
+
 def resolve(wheel: Path, python: str, machine: str) -> str:
     """Return the resolver's error, or an empty text if everything has wheels."""
     command = [
         str(Path(sys.executable).with_name("uv")), "pip", "compile", "--quiet", "--no-header", "--only-binary", ":all:", "--no-binary", PURE,
         "--python-version", python, "--python-platform", machine, "-",
     ]  # fmt: skip
-    asked = f"imgctl[{EXTRAS}] @ file://{wheel.resolve()}"
+    asked = f"imgctl[{','.join(extras())}] @ file://{wheel.resolve()}"
     done = subprocess.run(command, input=asked, capture_output=True, text=True, check=False)
     return done.stderr.strip() if done.returncode else ""
 

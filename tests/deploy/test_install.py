@@ -14,7 +14,7 @@ import pytest
 
 from tests.deploy.test_files import BIN, DEPLOY
 from tools.docs import ROOT, commands
-from tools.wheels import pythons
+from tools.wheels import extras, pythons
 
 DIST = os.environ.get("IMGCTL_DIST", "")
 needs_dist = pytest.mark.skipif(not DIST, reason="run by `make dist`")
@@ -45,6 +45,13 @@ def steps() -> Iterator[tuple[str, str]]:
 
 def last(instruction: str) -> str:
     return [given for name, given in steps() if name == instruction][-1]
+
+
+def test_every_extra_of_the_page_is_checked_for_wheels_and_no_other() -> None:
+    page = (ROOT / "docs/operations/install.md").read_text(encoding="utf-8")
+    _, _, table = page.partition("| extra | for |\n")
+
+    assert sorted(re.findall(r"^\| `(\w+)` \|", table.partition("\n\n")[0], re.MULTILINE)) == sorted(extras())
 
 
 def test_hadolint_accepts_the_containerfile() -> None:
