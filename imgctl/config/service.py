@@ -71,7 +71,7 @@ class ServeSettings:
     spool: str = setting("", "the directory for incomplete uploads; empty: the system's directory for temporary files")
     secret: str = setting(
         "",
-        "the key that signs links and erasure receipts; empty: links have a new random key at each start, and nothing is erased",
+        "the key that signs links and erasure receipts; empty: links have a new random key at each start, erasures are refused",
         secret=True,
     )
 
