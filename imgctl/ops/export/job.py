@@ -231,13 +231,16 @@ def _completion(*, as_of: str, since: int, left_out: int) -> Completion:
 def open_sink(settings: Settings, out: str) -> Sink:
     """Open a directory, a FILE.zip, or s3://BUCKET/PREFIX at the endpoint and with the credentials of the store.
 
-    UsageError for any other target, and for one inside the store.
+    From a store at Google or Azure the bucket is at the endpoint of the AWS chain. UsageError for any other target, and
+    for one inside the store.
     """
     if out.startswith("s3://"):
-        store = settings.store.url.rstrip("/")
+        store, endpoint_url = settings.store.url.rstrip("/"), settings.store.endpoint_url
+        if store.startswith(("gs://", "az://")):
+            endpoint_url = ""
         if f"{out.rstrip('/')}/".startswith(f"{store}/") or f"{store}/".startswith(f"{out.rstrip('/')}/"):
             raise UsageError(f"--out {out} is in the store itself, {store}", hint="name another bucket")
-        return BucketSink(open_store(replace(settings.store, url=out)), out)
+        return BucketSink(open_store(replace(settings.store, url=out, endpoint_url=endpoint_url)), out)
     if _URL.match(out):
         raise UsageError(f"--out {out}: unknown kind of target", hint="a directory, FILE.zip or s3://BUCKET/PREFIX")
     path = Path(out)
