@@ -40,14 +40,18 @@ class Args(ScopeOptions):
     delete_orphans: bool = flag("Also move blobs without a row to the trash.")
     erased: bool = flag("Also delete for good blobs of erased images that came back.")
     orphan_age: float = option(7 * 86_400.0, "Keep orphans younger than this.", text="7d")
-    max_delete: int = option(1000, "Delete nothing if there are more orphans than N.", kind=ANY_COUNT, metavar="N")
+    max_delete: int = option(
+        1000, "With --delete-orphans: repair nothing if there are more orphans than N.", kind=ANY_COUNT, metavar="N"
+    )
     max_delete_percent: float = option(
         1.0,
-        "Delete nothing if more than P percent of the keys in scope are orphans.",
+        "With --delete-orphans: repair nothing if more than P percent of the keys in scope are orphans.",
         kind=click.FloatRange(0, 100),
         metavar="P",
     )
-    max_lost: int = option(100, "Repair nothing if more than N originals are gone.", kind=ANY_COUNT, metavar="N")
+    max_lost: int = option(
+        100, "Repair nothing if more than N originals are gone or never arrived.", kind=ANY_COUNT, metavar="N"
+    )
     plan: Path | None = option(None, "Write the repairs to FILE, for imgctl apply.")
     undelete: str | None = option(
         None, "Restore blobs that were moved to the trash on that day (UTC), or on any day.", metavar="DATE|all"
@@ -78,8 +82,8 @@ def command(session: Session, args: Args) -> ExitCode:
     Stuck rows and rows that lack variants go back to the queue; existing variants are recorded in their rows again;
     promises whose bytes never arrived are dropped; rows of lost originals are marked failed and keep their variants;
     orphans go to the trash with --delete-orphans (trash/DATE/ in the store, until someone deletes it). Each finding is
-    checked again before its repair; if it changed since, nothing is done. Exit code 3: a repair failed or its finding
-    changed.
+    checked again before its repair; if it no longer applies, nothing is done. Exit code 3: a repair failed, its row or blob
+    changed meanwhile, or --ids-from names an image without a row.
     """
     if args.undelete and (args.findings or args.has_scope or args.plan):
         raise UsageError("--undelete cannot be combined with FINDINGS, a scope or --plan", hint="leave them out")

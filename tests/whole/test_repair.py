@@ -98,9 +98,30 @@ def test_a_store_that_has_lost_everything_is_rather_the_wrong_one(
 
     for result in (refused, unplanned):
         assert result.code == 1
-        assert "20 originals are gone" in result.err
+        assert "20 originals are gone or never arrived" in result.err
     assert embedded.images() == rows
     assert not (tmp_path / "repairs.jsonl").exists()
+
+
+def test_too_many_orphans_stop_every_repair_and_a_cured_finding_does_not(
+    embedded: Deployment, album: dict[Path, bytes], tmp_path: Path
+) -> None:
+    embedded.run("upload", place_of(album), "--user", str(USER))
+    embedded.run("work", "--drain")
+    image, store = embedded.images()[0], embedded.open_store()
+    store.create(key_of(new_id(THEN), ORIGINAL, "jpg"), photo(99), content_type=JPEG)
+    store.delete([image.thumb_key or ""])
+    findings = tmp_path / "findings.ndjson"
+    findings.write_text(embedded.run("audit", "--grace", "0s", "--json").out)
+
+    refused = embedded.run("repair", findings, "--delete-orphans", "--max-delete", "0", "--apply")
+    unchanged = embedded.images()[0]
+    store.create(image.thumb_key or "", photo(0), content_type=JPEG)
+    cured = embedded.run("repair", findings, "--apply", "--json")
+
+    assert (refused.code, unchanged) == (1, image)
+    assert cured.code == 0, cured.err
+    assert cured.summary["well"] == 1
 
 
 @pytest.mark.parametrize(

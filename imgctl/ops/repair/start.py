@@ -157,7 +157,7 @@ def check_losses(findings: Iterable[Finding], order: RepairOrder) -> int:
     lost = sum(_is_loss(one) for one in findings)
     if lost > order.max_lost:
         raise _too_many(
-            f"{count_of(lost, 'original is', 'originals are')} gone, more than --max-lost {order.max_lost:,}"
+            f"{count_of(lost, 'original is', 'originals are')} gone or never arrived, more than --max-lost {order.max_lost:,}"
         )
     return lost
 

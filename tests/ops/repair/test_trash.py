@@ -7,7 +7,7 @@ import pytest
 from imgctl.errors import ImgctlError
 from imgctl.keys import TRASH
 from imgctl.ops.repair.options import Do, Fate, RepairOrder
-from imgctl.ops.repair.start import check_share
+from imgctl.ops.repair.start import check_losses, check_share
 from imgctl.ops.repair.trash import carry, key_before, trash_key, undelete
 from imgctl.run.stop import Stop
 from imgctl.store.catalog.queries.lookups import Scope
@@ -99,6 +99,16 @@ def test_too_many_orphans_are_refused_as_a_whole(archive: Archive, order: Repair
 
     assert words in caught.value.message
     assert "nothing was touched" in caught.value.message
+
+
+def test_promises_whose_bytes_never_arrived_count_as_losses(archive: Archive) -> None:
+    for number in range(3):
+        archive.promised(number, put=False)
+
+    with pytest.raises(ImgctlError) as caught:
+        check_losses(archive.audit(), RepairOrder(max_lost=2))
+
+    assert "3 originals are gone or never arrived, more than --max-lost 2" in caught.value.message
 
 
 def test_a_share_of_orphans_within_the_limit_is_accepted(archive: Archive) -> None:
