@@ -120,6 +120,19 @@ def test_the_report_is_signed(embedded: Deployment, tmp_path: Path) -> None:
     assert signature["sha256"] in found.err
 
 
+def test_a_report_without_a_secret_has_a_digest_and_no_signature(embedded: Deployment, tmp_path: Path) -> None:
+    place, report = tmp_path / "photos", tmp_path / "verified.jsonl"
+    place.mkdir()
+    (place / "0.jpg").write_bytes(photo(0))
+    assert embedded.run("upload", place, *OWNER).code == 0
+
+    assert embedded.with_settings(SERVE_SECRET="").run("verify", place, *OWNER, "--report", report).code == 0
+
+    *before, last = report.read_bytes().splitlines(keepends=True)
+    digest = hashlib.sha256(b"".join(before)).hexdigest()
+    assert json.loads(last) == {"type": "signature", "sha256": digest, "hmac_sha256": None}
+
+
 def test_what_cannot_be_judged_fails(embedded: Deployment, tmp_path: Path) -> None:
     place = tmp_path / "photos"
     place.mkdir()

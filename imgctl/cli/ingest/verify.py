@@ -22,7 +22,9 @@ class Args(SelectionOptions):
     list_safe: Path | None = option(None, "Write the files that are safe to delete, one per line.")
     null: bool = flag("End each path of --list-safe with a NUL, for xargs -0.")
     failed_out: Path | None = option(None, "Write the unsafe files, for upload --files-from.")
-    report: Path | None = option(None, "Write a signed report: each file that is not safe, and the counts (JSONL).")
+    report: Path | None = option(
+        None, "Write a report: each file that is not safe, and the counts (JSONL). [serve] secret signs it."
+    )
 
 
 @subcommand(
@@ -41,8 +43,9 @@ def command(session: Session, args: Args) -> ExitCode:
 
     Files are chosen as by `imgctl upload`, and hashed; objects of a bucket whose ETag is in the journal are not read
     again. A file is safe if its owner has a confirmed row with its content and the store holds the original with the same
-    size and, if the store reports one, the same checksum or ETag; an original in a directory is read. Nothing is deleted:
-    --list-safe writes the files that are safe to delete. Exit code 4: a file is not safe; 3: a file could not be read or
+    size and the same content, by the MD5 in the bucket's listing; an original in a directory is read. Of originals put in
+    parts, under SSE-KMS or archived, and of objects that are not read again, only the size is compared. The result counts
+    these apart. Nothing is deleted: --list-safe writes the files that are safe to delete, these too. Exit code 4: a file is not safe; 3: a file could not be read or
     has an unsupported format; 0: all files are safe.
     """
     from imgctl.ops.common.signed_reports import signed_report
