@@ -33,7 +33,8 @@ def command(session: Session, args: Args) -> ExitCode:
     The database must accept writes; the pages of a SQLite file are checked for damage, for 10 seconds at most.
     The store is tested with small blobs below .imgctl-check/, which are deleted afterwards. --conformance tests
     everything that imgctl requires of a store: it shows the price first, deletes its blobs afterwards, and prints a table
-    for a bug report; the next run deletes the blobs of a killed one.
+    for a bug report; the next run deletes the blobs of a killed one. Its exit code is 3 when a test
+    ends with an error; a feature that the store lacks does not change it.
     """
     if args.conformance:
         return _conformance(session, yes=args.yes)

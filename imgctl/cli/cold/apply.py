@@ -20,8 +20,10 @@ from imgctl.units import count_of, counts_of
 class Args(Options):
     plan: Path = file_argument("PLAN")
     yes: bool = flag("Run the actions, and agree to the cost in the plan's estimate.")
-    dry_run: bool = flag("Do nothing; show for each action whether it is still possible.")
-    rate: int | None = option(None, "Send at most N requests a second.")
+    dry_run: bool = flag("Do nothing; show the actions that are no longer possible, with --json all.")
+    rate: int | None = option(
+        None, "Send at most N requests a second; restores: restore requests, 500 by default. Repairs are not limited."
+    )
     max_duration: float | None = option(None, "Stop cleanly after: 6h; the same command continues.")
 
 

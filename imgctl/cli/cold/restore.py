@@ -38,7 +38,7 @@ class Args(ScopeOptions):
     wait: bool = flag("Wait and check again until no original is restoring any more.")
     status: bool = flag("Only show which originals are archived, restoring or restored; update the rows.")
     plan: Path | None = option(None, "Write the actions to FILE, for imgctl apply.")
-    dry_run: bool = flag("Restore nothing; show the estimate and each original.")
+    dry_run: bool = flag("Restore nothing; show the estimate, with --json also each original.")
     limit: int | None = option(None, "Restore at most N originals that cost money.")
     max_duration: float | None = option(None, "Stop cleanly after: 6h; the next run continues.")
     rate: int = option(500, "Send at most N restore requests a second.", kind=click.IntRange(1, 1000))
@@ -72,9 +72,13 @@ def command(session: Session, args: Args) -> ExitCode:
     """Make archived originals readable again, for some days or for good.
 
     Shows the cost first, and restores with --yes or within --max-usd. Originals that are restoring, or restored for --days
-    or longer, are not requested again; a shorter restore is extended, which costs no retrieval. Expedited takes minutes,
-    standard 3 to 12 hours, bulk 5 to 48. --permanent moves the originals that are restored by now back to STANDARD; with
-    --wait all of them.
+    or longer, are not requested again; a shorter restore is extended, which costs no retrieval. --permanent moves the
+    originals that are restored by now back to STANDARD; with --wait all of them. Originals on Azure stay readable for good,
+    without --permanent.
+
+    \b
+    AWS     expedited in minutes (not from DEEP_ARCHIVE), standard in 3 to 12 hours, bulk in 5 to 48
+    Azure   expedited in up to an hour (below 10 GB), standard and bulk in up to 15 hours
     """
     args.check()
     terms = session.terms

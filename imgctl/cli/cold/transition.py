@@ -42,7 +42,7 @@ class Args(ScopeOptions):
         365 * 86_400.0, "How long originals will stay in the class, to compute the saving.", text="365d"
     )
     yes: bool = flag("Move, and agree to the estimated cost.")
-    dry_run: bool = flag("Move nothing; show the estimate and each original.")
+    dry_run: bool = flag("Move nothing; show the estimate, with --json also each original.")
     plan: Path | None = option(None, "Write the actions to FILE, for imgctl apply.")
     limit: int | None = option(None, "Move at most N originals.")
     rate: int | None = option(None, "Send at most N requests a second.")
@@ -86,8 +86,9 @@ imgctl transition --older-than 90d --to GLACIER --via lifecycle --yes
 def command(session: Session, args: Args) -> ExitCode:
     """Move originals of finished images to a colder storage class, if that saves money.
 
-    Only originals of ready rows whose variants are all in the store are moved. Shows first which originals would move,
-    the one-off cost, the saving per month, and which are left out and why; if the store bills the move, it needs --yes.
+    Only originals of ready rows whose variants are all in the store are moved. Shows first how many originals
+    would move, the one-off cost, the saving per month, and how many are left out and why; if the store bills the move, it
+    needs --yes.
     The same command finishes a stopped or killed run. Moved originals can be read again after `imgctl restore`.
 
     \b

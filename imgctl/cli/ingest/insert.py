@@ -26,7 +26,7 @@ _NAMED = {Fate.UPLOADED: "inserted", Fate.PLANNED: "would be inserted"}
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Args(Options):
     manifest: Path = file_argument("MANIFEST")
-    dry_run: bool = flag("Change nothing; check each blob and show what would be inserted.")
+    dry_run: bool = flag("Change nothing; check each blob by its first bytes and show what would be inserted.")
     yes: bool = flag("Agree to the estimated cost.")
     leave_out: frozenset[Format] = option(frozenset(), "Leave out these formats: raw,video,psd.", kind=FORMATS)
     max_duration: float | None = option(None, "Stop cleanly after: 6h; the next run continues.")

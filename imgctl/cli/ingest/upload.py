@@ -54,7 +54,7 @@ class Args(SelectionOptions):
     max_duration: float | None = option(None, "Stop cleanly after: 6h; the next run continues.")
     report: Path | None = option(None, "Write a line per file: CSV or JSONL by extension.")
     failed_out: Path | None = option(None, "Write the files that failed, for --files-from.")
-    dry_run: bool = flag("Upload nothing; show the files and the cost.")
+    dry_run: bool = flag("Upload nothing; show the counts and the cost, with --json also each file.")
 
 
 _NAMED = {Fate.PLANNED: "would be uploaded"}

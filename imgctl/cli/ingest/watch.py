@@ -52,10 +52,10 @@ def command(session: Session, args: Args) -> ExitCode:
     """Upload the files below DIR, and every new one, until stopped.
 
     A file is uploaded once it is complete: nothing has written to it for --settle, and, if the system can report it, no
-    process has it open for writing. Otherwise it works as `imgctl upload`, with the same journal, reports and exit codes.
+    process has it open for writing. Otherwise it works as `imgctl upload`, with the same journal and reports.
     Files stay where they are. DIR is walked again every hour, in case the system dropped events; a skipped or present
-    file is reported once, until it changes. A first SIGTERM or SIGINT finishes the files in flight, a second ends the
-    command at once. Needs the extra `imgctl[watch]`.
+    file is reported once, until it changes. A first SIGTERM or SIGINT finishes the files in flight and ends with exit
+    code 0 or 130, also if files failed; a second ends the command at once. Needs the extra `imgctl[watch]`.
     """
     from imgctl.ops.upload.start import journal_file
     from imgctl.ops.upload.watch import WatchOrder, watching
