@@ -86,10 +86,10 @@ imgctl transition --older-than 90d --to GLACIER --via lifecycle --yes
 def command(session: Session, args: Args) -> ExitCode:
     """Move originals of finished images to a colder storage class, if that saves money.
 
-    Only originals of ready rows whose variants are all in the store are moved. Shows first how many originals
-    would move, the one-off cost, the saving per month, and how many are left out and why; if the store bills the move, it
-    needs --yes.
-    The same command finishes a stopped or killed run. Moved originals can be read again after `imgctl restore`.
+    Only originals of ready rows whose variants are all in the store are moved. Shows first how many would move, the
+    one-off cost, the saving per month, and how many are left out and why; if the store bills the move, it needs --yes. The
+    same command finishes a stopped or killed run. Originals in GLACIER, DEEP_ARCHIVE and Azure's ARCHIVE can be read only
+    after `imgctl restore`.
 
     \b
     s3://, file://   STANDARD_IA, GLACIER_IR, GLACIER, DEEP_ARCHIVE

@@ -80,7 +80,7 @@ def _show_cost(session: Session, store: BlobStore, source: Manifest, run: Runnin
     found = survey(source.entries(), store)
     cost, what = estimate(terms.card, found), count_of(found.blobs, "blob")
     session.data({"type": "estimate", "blobs": found.blobs, **cost.record(terms.bill)})
-    run.say(f"inserting {what} costs at most: {cost.text(terms.bill)}")
+    run.say(f"inserting {what} costs about: {cost.text(terms.bill)}")
     agree(f"inserting {what}", cost.one_off, terms, yes=args.yes, dry_run=args.dry_run)
 
 

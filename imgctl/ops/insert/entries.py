@@ -108,7 +108,7 @@ def survey(entries: Iterable[Entry | FileOutcome], store: BlobStore) -> Survey:
 
 
 def estimate(card: Card, found: Survey) -> Estimate:
-    """Return the maximum cost of inserting a manifest: blobs that are inserted already are neither read nor copied."""
+    """Estimate the cost of inserting a manifest, by the sample, as if none of its blobs were inserted already."""
     gets = max(1, -(-found.mean_bytes // CHUNK_BYTES))
     if gets > 1:
         # One more request, because metadata may be behind the pixels.
