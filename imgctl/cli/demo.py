@@ -58,7 +58,7 @@ def command(session: Session, args: Args) -> ExitCode:
         session.text("")
         session.text(f"$ imgctl {' '.join(step)}")
         sys.stdout.flush()
-        code = _run(step, place)
+        code = _run(step, place, aside=session.json)
         if code not in (ExitCode.DONE, ExitCode.PARTLY):
             raise ImgctlError(f"imgctl {step[0]} ended with {code}", hint="imgctl doctor shows what is missing")
     _conclude(session, place)
@@ -86,10 +86,13 @@ def _program() -> str:
     return f"{shlex.quote(sys.executable)} -m imgctl"
 
 
-def _run(arguments: list[str], place: Path) -> int:
+def _run(arguments: list[str], place: Path, *, aside: bool) -> int:
+    """Run a command of imgctl; returns its exit code. With `aside` its output goes to stderr: stdout is NDJSON."""
     # The user's own settings must not make the demo use a real store.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("IMGCTL_")}
     config = place / "imgctl.toml"
     config.write_text("# the embedded defaults, with the journal in this directory\n[upload]\njournal = 'journal.db'\n")
     command_line = [sys.executable, "-m", "imgctl", *arguments, "--config", str(config)]
-    return subprocess.run(command_line, cwd=place, env=environment, check=False).returncode
+    return subprocess.run(
+        command_line, cwd=place, env=environment, stdout=sys.stderr.fileno() if aside else None, check=False
+    ).returncode

@@ -1,5 +1,6 @@
 """`imgctl demo`: its pictures are upright, and the commands that it prints work as pasted."""
 
+import json
 import os
 import subprocess
 import sys
@@ -13,10 +14,10 @@ ROOT = Path(__file__).parents[2]
 PROGRAM = Path(sys.executable).with_name("imgctl")
 
 
-def _demo(directory: Path) -> str:
+def _demo(directory: Path, *options: str) -> str:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("IMGCTL_")}
     done = subprocess.run(
-        [PROGRAM, "demo", "--directory", directory],
+        [PROGRAM, "demo", "--directory", directory, *options],
         cwd=ROOT,
         env=environment,
         capture_output=True,
@@ -49,6 +50,13 @@ def test_the_demos_pictures_are_upright_and_its_commands_work_as_pasted() -> Non
     assert len(pasted) == 2
     assert listed.returncode == 0, listed.stderr
     assert listed.stdout.count(" ready ") == 10
+
+
+def test_stdout_is_ndjson_on_request() -> None:
+    with TemporaryDirectory() as name:
+        printed = _demo(Path(name) / "album", "--json")
+
+    assert [json.loads(line)["type"] for line in printed.splitlines()] == ["summary"]
 
 
 def _is_upright(thumb: bytes) -> bool:
