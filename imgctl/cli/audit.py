@@ -35,7 +35,9 @@ class Args(ScopeOptions):
     stale: bool = flag("Also find variants that were built with other settings than the current ones.")
     deep: bool = flag("Also compare checksums: the stored ones, or else those of the bytes, which are read.")
     budget: int | None = option(
-        None, "With --deep: read at most this many bytes; the next run continues where this one ended.", kind=SIZE
+        None,
+        "With --deep: read at most this many bytes; the next audit of the whole archive continues there.",
+        kind=SIZE,
     )
     look: int = option(
         0,

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from imgctl.config.catalog_store import StoreSettings
 from imgctl.ops.audit.findings import from_record
 from tests.parts.proxy import Fault, fault_proxy
 from tests.whole.conftest import photo, place_of
@@ -212,3 +213,16 @@ def test_options_without_effect_are_refused(embedded: Deployment, options: tuple
     result = embedded.run("audit", *options)
 
     assert (result.code, complaint in result.err) == (2, True), result.err
+
+
+@pytest.mark.parametrize("url", ["s3://photos", "az://photos"])
+def test_a_deep_audit_of_a_billed_store_needs_a_budget(embedded: Deployment, url: str) -> None:
+    embedded.run("init")
+    keys = {"AWS_ACCESS_KEY_ID": "k", "AWS_SECRET_ACCESS_KEY": "s"}
+    keys |= {"AZURE_STORAGE_ACCOUNT_NAME": "photos", "AZURE_STORAGE_ACCOUNT_KEY": "a2V5"}
+    billed = replace(embedded, store=StoreSettings(url=url)).in_environment(**keys)
+
+    refused = billed.run("audit", "--deep")
+
+    assert refused.code == 2, refused.err
+    assert "which costs money (set a limit: --budget 20GiB)" in refused.err
