@@ -332,6 +332,19 @@ def test_requests_that_the_bucket_throttles_are_retried(on_moto: Deployment) -> 
     assert set(moves.values()) == {2}
 
 
+def test_a_plan_that_calls_a_billed_store_free_needs_yes(on_moto: Deployment) -> None:
+    stock(on_moto, 1)
+    file = on_moto.directory / "moves.jsonl"
+    on_moto.run(*GLACIER, "--plan", file)
+    text = file.read_text()
+    assert '"billing":"other"' in text.replace(" ", "")
+    file.write_text(re.sub(r'"billing": ?"other"', '"billing":"none"', text))
+
+    refused = on_moto.run("apply", file)
+
+    assert (refused.code, classes(on_moto)) == (2, [(None, "STANDARD")])
+
+
 def test_a_plan_runs_exactly_its_actions(place: Deployment) -> None:
     stock(place, 4)
     file = place.directory / "moves.jsonl"

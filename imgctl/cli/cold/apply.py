@@ -12,6 +12,7 @@ from imgctl.ops.apply import apply, check
 from imgctl.ops.common.open import open_parts
 from imgctl.ops.common.tally import Tally
 from imgctl.ops.plan import Applied, Fate, Site, read_plan
+from imgctl.pricing.estimate import Billing
 from imgctl.pricing.lines import Json, dollars
 from imgctl.units import count_of, counts_of
 
@@ -19,7 +20,9 @@ from imgctl.units import count_of, counts_of
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Args(Options):
     plan: Path = file_argument("PLAN")
-    yes: bool = flag("Run the actions, and agree to the cost in the plan's estimate.")
+    yes: bool = flag(
+        "Run the actions, and agree to the cost in the plan's estimate. Moves and restores in a directory run without."
+    )
     dry_run: bool = flag("Do nothing; show the actions that are no longer possible, with --json all.")
     rate: int | None = option(
         None, "Send at most N requests a second; restores: restore requests, 500 by default. Repairs are not limited."
@@ -50,7 +53,9 @@ def command(session: Session, args: Args) -> ExitCode:
         read.summary,
         f"{read.command} of {read.created_at:%Y-%m-%d %H:%M}Z, {count_of(read.actions, 'action')}",
     )
-    if not (args.yes or args.dry_run or _is_free(read.summary)):
+    # The plan may be of another store, or edited.
+    free = _is_free(read.summary) and session.terms.bill is Billing.NONE
+    if not (args.yes or args.dry_run or free):
         raise UsageError(f"{args.plan} needs --yes", hint="add --yes, or check first with --dry-run")
     tally = Tally(Fate)
     with open_parts(session.settings) as parts, running(session, unit="actions", max_seconds=args.max_duration) as run:
