@@ -9,7 +9,7 @@ from typing import TypeAlias, cast
 
 from imgctl.errors import ConfigError
 from imgctl.pricing.lines import plain
-from imgctl.pricing.prices import Card, ClassPrices, Requests, Tier, Tiers
+from imgctl.pricing.prices import Card, Cdn, ClassPrices, Database, Extras, Requests, Tier, Tiers
 
 Value: TypeAlias = "str | int | float | bool | list[Value] | dict[str, Value] | None"
 Table: TypeAlias = "dict[str, Value]"
@@ -105,11 +105,13 @@ def _offered_tiers(dimensions: list[dict[str, str | dict[str, str]]]) -> Tiers:
 
 
 TRANSFER = "transfer"
+_CLASS_PRICES = ("storage", "put", "get", "transition", "monitoring", "access_tiers", "retrieval")
+_TRANSFER_PRICES = ("internet", "inter_region", "to_cdn")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refreshed:
-    """The new card, the changed prices (name, before, after), the confirmed ones, and those missing from the list."""
+    """The new card, the changed prices (name, before, after), the confirmed ones, and those that the list lacks."""
 
     card: Card
     changed: tuple[tuple[str, str, str], ...]
@@ -125,8 +127,9 @@ def refreshed(card: Card, offers: Mapping[str, Offer], *, region: str, source: s
 
 
 def taken(card: Card, offered: Mapping[str, Tiers]) -> Refreshed:
-    """Return the card with the offered prices, by name (`STANDARD.put`); a price without tiers keeps its old value."""
+    """Return the card with the offered prices, by name (`STANDARD.put`); all other prices keep their values, and are named."""
     changed, confirmed, kept = [], [], []
+    others = [name for name in _priced(card) if name not in offered]
     for name, tiers in offered.items():
         before = _value(card, name)
         if not tiers or tiers[-1].up_to_gb is not None or (len(tiers) > 1 and not _is_tiered(name)):
@@ -136,7 +139,18 @@ def taken(card: Card, offered: Mapping[str, Tiers]) -> Refreshed:
         else:
             changed.append((name, _words(before), _words(tiers)))
             card = _with(card, name, tiers)
-    return Refreshed(card=card, changed=tuple(changed), confirmed=tuple(confirmed), kept=tuple(kept))
+    return Refreshed(card=card, changed=tuple(changed), confirmed=tuple(confirmed), kept=(*kept, *others))
+
+
+def _priced(card: Card) -> Iterator[str]:
+    """Yield the names of a card's prices that are not 0; the CDN's and the extras have one name each."""
+    for name, prices in card.classes.items():
+        yield from (f"{name}.{one}" for one in _CLASS_PRICES if getattr(prices, one))
+    yield from (f"{TRANSFER}.{one}" for one in _TRANSFER_PRICES if getattr(card.transfer, one))
+    groups: Mapping[str, Cdn | Extras | Database] = {"cdn": card.cdn, "extras": card.extras, "database": card.database}
+    for name, group in groups.items():
+        if any(getattr(group, one.name) for one in fields(group)):
+            yield name
 
 
 def _is_tiered(name: str) -> bool:

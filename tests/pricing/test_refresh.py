@@ -72,6 +72,21 @@ def test_prices_in_the_list_are_updated_and_the_others_kept() -> None:
     assert ("STANDARD.put", "0.005", "0.006") in found.changed
 
 
+def test_every_price_that_no_list_has_is_named_as_kept() -> None:
+    tables = read(AmazonS3=S3, AWSDataTransfer=TRANSFER)
+    offers = {name: read_offer(table, source=name) for name, table in tables.items()}
+
+    found = refreshed(CARD, offers, region="eu-central-1", source="https://prices.example")
+
+    assert {"cdn", "extras", "GLACIER.retrieval", "STANDARD_IA.get", "INTELLIGENT_TIERING.access_tiers"} <= {
+        *found.kept
+    }
+    updated = {*found.confirmed, *(name for name, _, _ in found.changed)}
+    assert updated.isdisjoint(found.kept)
+    assert {f"{name}.storage" for name in CARD.classes} <= updated.union(found.kept)
+    assert len(found.kept) == len({*found.kept})
+
+
 def test_a_written_card_reads_back_equal(tmp_path: Path) -> None:
     file = tmp_path / "card.toml"
     file.write_text(card_toml(CARD), encoding="utf-8")
