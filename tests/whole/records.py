@@ -93,6 +93,8 @@ def every_command(deployment: Deployment) -> dict[str, list[dict[str, object]]]:
     run("hold")
     run(f"release {user}")
 
+    run("serve --make-token phone")
+
     run("cost actual")
     run("cost actual --by month")
     run("cost what-if --transition older-than=90d,to=GLACIER")

@@ -23,6 +23,7 @@ from tests.parts.proxy import Fault, fault_proxy
 from tests.web.server import token
 from tests.whole.conftest import photo
 from tests.whole.deployment import FOREVER, USER, Deployment, Run, assert_whole
+from tests.whole.test_records import faults_of
 
 FAULTS = (Fault.SERVICE_UNAVAILABLE, Fault.RESET, Fault.STALL, Fault.LOST_RESPONSE)
 UPLOADS, DISTINCT = 200, 120
@@ -201,6 +202,17 @@ def test_processes_without_a_secret_erase_nothing_and_make_no_lasting_link(embed
 
     assert ended(run) == 0
     assert (erased.status_code, link.status_code, left.status_code) == (501, 501, 200)
+
+
+def test_records_of_a_server_match_the_schema(embedded: Deployment) -> None:
+    run = embedded.start(*SERVE)
+    address(run)
+    os.kill(run.process.pid or 0, signal.SIGTERM)
+
+    result = run.wait()
+
+    assert [one["type"] for one in result.records] == ["listening", "summary"]
+    assert not faults_of("serve", result.records)
 
 
 def test_a_token_made_is_a_token_that_opens(embedded: Deployment) -> None:

@@ -125,9 +125,9 @@ def test_a_signed_link_gives_the_variant(either: Deployment) -> None:
         assert answer.read() == either.open_store().get(image.thumb_key or "")
 
 
-def test_a_cdn_link_names_the_recipe_and_an_original_is_signed_all_the_same(filled: Deployment) -> None:
-    image = filled.images()[0]
-    with_cdn = filled.with_settings(LINKS_CDN=CDN)
+def test_a_cdn_link_names_the_recipe_and_an_original_never_has_one(either: Deployment) -> None:
+    image = either.images()[0]
+    with_cdn = either.with_settings(LINKS_CDN=CDN)
 
     variant = with_cdn.run("url", str(image.id), "--variant", "full").out.strip()
     signed = with_cdn.run("url", str(image.id), "--variant", "full", "--no-cdn").out.strip()
@@ -135,9 +135,11 @@ def test_a_cdn_link_names_the_recipe_and_an_original_is_signed_all_the_same(fill
 
     assert variant == f"{CDN}/{image.full_key}?v={image.recipe}"
     assert not signed.startswith(CDN)
-    assert original["signed"] is True
+    in_bucket = either.store.url.startswith("s3://")
+    assert not str(original["url"]).startswith(CDN)
+    assert (original["signed"], original["expires_at"] is not None) == (in_bucket, in_bucket)
     assert with_cdn.run("url", str(image.id), "--original", "--cdn").code == 2
-    assert filled.run("url", str(image.id), "--cdn").code == 2
+    assert either.run("url", str(image.id), "--cdn").code == 2
 
 
 def test_an_archived_original_has_a_next_step(embedded: Deployment, tmp_path: Path) -> None:
@@ -187,6 +189,28 @@ def test_get_leaves_a_file_that_differs_unless_forced(filled: Deployment, tmp_pa
     assert kept == b"mine"
     assert forced.code == 0
     assert mine.read_bytes() == filled.open_store().get(image.thumb_key or "")
+
+
+@pytest.mark.parametrize("more", [(), ("--force",)])
+def test_get_keeps_another_file_with_the_name_of_the_original(
+    filled: Deployment, tmp_path: Path, more: tuple[str, ...]
+) -> None:
+    image = filled.images()[0]
+    mine = tmp_path / (image.name or "")
+    mine.write_bytes(b"mine")
+
+    result = filled.run("get", str(image.id), "--out", tmp_path, *more)
+
+    assert (result.code, mine.read_bytes()) == (0, b"mine")
+    own = tmp_path / (image.original_key or "").rpartition("/")[2]
+    assert sha256(own.read_bytes()).digest() == image.sha256
+
+
+def test_a_link_to_a_file_is_neither_signed_nor_expires(filled: Deployment) -> None:
+    [link] = filled.run("url", str(filled.images()[0].id), "--original", "--json").of("link")
+
+    assert (link["signed"], link["expires_at"]) == (False, None)
+    assert str(link["url"]).startswith("file://")
 
 
 def test_photos_are_found_by_the_name_they_came_with_and_get_it_back(embedded: Deployment, tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ class Need:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Link:
-    """A link to one blob of an image; `signed` links expire, those of a CDN don't.
+    """A link to one blob of an image; `signed` links expire, those of a CDN and of a directory don't.
 
     `warning` is why it may expire earlier than requested, empty if nothing shortens it.
     """
@@ -87,7 +87,8 @@ def _check_readable(image: Image, blob: Blob | None) -> None:
 def _signed(settings: Settings, store: BlobStore, key: str, role: str, need: Need) -> Link:
     seconds = max(1, int(need.expires_seconds))
     warning = link_warning(settings, seconds)
-    return Link(url=store.sign(key, seconds=seconds), role=role, key=key, signed=True, warning=warning)
+    url = store.sign(key, seconds=seconds)
+    return Link(url=url, role=role, key=key, signed=not url.startswith("file://"), warning=warning)
 
 
 def link_warning(settings: Settings, seconds: float) -> str:
