@@ -40,9 +40,9 @@ imgctl cost cards refresh --out frankfurt.toml --region eu-central-1
 def command(session: Session, args: Args) -> ExitCode:
     """Show the price card in use, its date and its source; `refresh` writes one with today's prices.
 
-    `refresh` reads AWS's public bulk price list or Azure's Retail Prices API, without credentials. Values that the list
-    lacks (the CDN, retrieval, minimums) are copied from the card in use, and listed. Use the new card with --card or
-    [cost] card.
+    `refresh` reads AWS's public bulk price list or Azure's Retail Prices API, without credentials. All other prices (the
+    CDN, retrieval, requests of some classes) and all minimums are copied from the card in use, also for another --region;
+    the copied prices are listed. Use the new card with --card or [cost] card.
     """
     card = card_in_force(session.settings)
     if args.action == "refresh":

@@ -81,7 +81,8 @@ def command(session: Session, args: Args) -> ExitCode:
     Shows first what would be deleted and the cost of leaving a storage class early; deletes with --yes. Rows disappear
     from all listings, links and queues at once; then the blobs are deleted, and a check confirms that they are gone. A
     tombstone (id, a keyed hash of the user, times, counts) stays, and a receipt is written, signed with [serve] secret.
-    The same command finishes a killed run. Exit code 3: a user is on hold, or the bucket has locked a blob.
+    The same command finishes a killed run. Exit code 3: an image was not erased, because its user is on hold, the bucket has
+    locked a blob, or a worker or an upload may still put one; or no image has the id.
     """
     args.check()
     terms = session.terms

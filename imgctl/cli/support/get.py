@@ -20,7 +20,7 @@ from imgctl.units import format_bytes
 class Args(Options):
     images: tuple[str, ...] = arguments("ID|KEY|URL...")
     out: Path = required(Path, "The directory to write to.", kind=DIRECTORY)
-    force: bool = flag("Overwrite files that differ.")
+    force: bool = flag("Overwrite files that differ, except under an original's file name.")
 
 
 @subcommand(
@@ -34,8 +34,9 @@ imgctl get 0190b2b4 0190b2b5 --out . --json
 def command(session: Session, args: Args) -> ExitCode:
     """Download originals and the variants that exist, and check them.
 
-    An original must have the size and the SHA-256 of its row. Files are written atomically. An existing file that differs
-    is kept unless --force, and the exit code is 3; so it is if one of several images is not found.
+    An original must have the size and the SHA-256 of its row. It gets the name of its upload; if another file has that
+    name, that file is kept, and the original gets the name in its key. Files are written atomically. Any other existing
+    file that differs is kept unless --force, and the exit code is 3; so it is if one of several images is not found.
     """
     fates, unknown = dict.fromkeys((Fate.SAVED, Fate.PRESENT, Fate.FAILED), 0), 0
     refuse_own(session.settings.store, args.out)

@@ -35,8 +35,9 @@ imgctl hold
 def command(session: Session, args: Args) -> ExitCode:
     """Hold a user's images: erase refuses them, and repair and transition delete none of their blobs.
 
-    Uploads continue, and new images are held, too. With --object-lock the bucket itself rejects the deletion of every version,
-    if it has Object Lock; run the same command again to lock blobs that arrived since. A hold lasts until `imgctl release`. Exit
+    Uploads continue, and new images are held, too; `imgctl backfill` still replaces variants. With --object-lock the bucket
+    itself, if it has Object Lock, rejects the deletion of every version; other tools can still hide a blob by a delete
+    marker. Run the same command again to lock blobs that arrived since. A hold lasts until `imgctl release`. Exit
     code 3: the hold came too late for some images, whose erasure or move had begun; images are being erased whose owner
     cannot be compared without the [serve] secret of that erasure; or the bucket locked not every blob.
     """

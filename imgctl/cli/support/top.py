@@ -43,9 +43,9 @@ imgctl top --once --json
 def command(session: Session, args: Args) -> ExitCode:
     """Show the backlog, rates, workers, leases, stuck rows, the last audit and the bill, live; q quits.
 
-    With --json it prints a line per interval until stopped; with --once a single one. For any size of the archive, a
-    refresh reads at most 10,000 rows of the queue and the newest 10,000, by their indexes. The bill reads every row: up to
-    a million rows it is computed once, in the background; for more with --spend.
+    With --json it prints a line per interval until stopped; with --once a single one. For any size of the archive, each
+    query of a refresh reads at most 10,000 images, by an index. The bill reads every row, once: up to a million rows by
+    default, for more with --spend; the live view shows it when it is computed, --json and --once wait for it.
     """
     place = redact(session.settings.catalog.url)
     live = not session.json and not args.once and sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"

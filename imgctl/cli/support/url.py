@@ -18,7 +18,7 @@ class Args(Options):
     image: str = argument("ID|KEY|URL")
     width: int | None = option(None, "The smallest variant of at least this width.", metavar="PX")
     variant: Variant | None = option(None, "A link to this variant.")
-    original: bool = flag("A link to the original, always signed.")
+    original: bool = flag("A link to the original, never through the CDN.")
     cdn: bool | None = option(
         None, "A CDN link, or a signed one (default: the CDN if one is set).", name="--cdn/--no-cdn"
     )
@@ -37,7 +37,8 @@ def command(session: Session, args: Args) -> ExitCode:
     """Print a link to an image: by default to its largest variant.
 
     A CDN link contains a digest of the settings that built the variant, so that caches fetch a rebuilt one again. For an
-    archived original there is no working link: the error shows the next step.
+    original that is archived by its row there is no link until it is restored: the error shows the next step. A link to a
+    file of a directory is not signed and does not expire.
     """
     if sum((args.width is not None, args.variant is not None, args.original)) > 1:
         raise UsageError("--width, --variant and --original exclude each other", hint="choose one")
