@@ -119,14 +119,20 @@ def has_images(parts: Parts, user_id: UUID, *, stop: StopSignal) -> bool:
 
 
 def to_release(parts: Parts, user_id: UUID, hold_id: UUID | None, *, stop: StopSignal) -> LegalHold | None:
-    """Return the hold to release, None if the user is not held; UsageError if there are several and none is given."""
-    found = read(parts.catalog, partial(sql.in_force, user_id=user_id), stop=stop)
-    if hold_id is not None:
-        found = [one for one in found if one.id == hold_id]
+    """Return the hold to release, None if the user is not held; UsageError for another id, or for several without an id."""
+    every = read(parts.catalog, partial(sql.in_force, user_id=user_id), stop=stop)
+    found = every if hold_id is None else [one for one in every if one.id == hold_id]
+    named = ", ".join(f"{one.id} ({one.reason})" for one in every)
+    if every and not found:
+        raise UsageError(f"user {user_id} has no hold {hold_id}", hint=f"--hold one of {named}")
     if len(found) > 1:
-        named = ", ".join(f"{one.id} ({one.reason})" for one in found)
         raise UsageError(f"user {user_id} has {count_of(len(found), 'hold')}", hint=f"--hold one of {named}")
     return found[0] if found else None
+
+
+def count_in_force(parts: Parts, user_id: UUID, *, stop: StopSignal) -> int:
+    """Return the number of holds on a user."""
+    return len(read(parts.catalog, partial(sql.in_force, user_id=user_id), stop=stop))
 
 
 def lifts_locks(parts: Parts, hold: LegalHold, *, stop: StopSignal) -> bool:

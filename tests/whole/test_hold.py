@@ -60,6 +60,20 @@ def test_holding_again_is_one_hold_and_each_reason_is_another(held: Deployment) 
     assert held.run("release", "--user", str(USER), "--json").summary["released"] == 0
 
 
+def test_release_tells_of_other_holds_and_refuses_an_unknown_one(held: Deployment) -> None:
+    held.run("hold", "--user", str(USER), "--reason", "case 4712")
+    ids = {one["reason"]: str(one["id"]) for one in held.run("hold", "--json").of("hold")}
+
+    unknown = held.run("release", "--user", str(USER), "--hold", str(USER))
+    first = held.run("release", "--user", str(USER), "--hold", ids["case 4711"])
+    last = held.run("release", "--user", str(USER))
+
+    assert (unknown.code, first.code, last.code) == (2, 0, 0)
+    assert f"has no hold {USER}" in unknown.err and ids["case 4711"] in unknown.err
+    assert "1 other hold in force: the images stay held" in first.out + first.err
+    assert "other hold" not in last.out + last.err
+
+
 def test_repair_deletes_nothing_of_a_held_user(held: Deployment) -> None:
     image = next(one for one in held.images() if one.user_id == USER)
     from sqlalchemy import update
