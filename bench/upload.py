@@ -3,7 +3,8 @@
 imgctl does more: it reads each file for its format, size and dates, hashes it, and writes a row on Postgres before and
 after each put. Only the clients are measured; the store and Postgres run on the same machine and compete for it.
 `--sink` replaces SeaweedFS by a store that responds at once, `--defaults` runs each tool with its own concurrency.
-`--store az` uses Azurite on disk, beside rclone's upload to it; azcopy is in no registry.
+`--store az` uses Azurite on disk, beside rclone's own upload to it, each with its own concurrency; azcopy is in no
+registry.
 `--directory` uploads to a directory of this disk, beside `cp -r` with `sync` and rclone, which do not fsync files.
 """
 
@@ -84,13 +85,16 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--only", choices=list(KINDS))
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--delay-ms", type=float, default=0.0, help="put so much latency before every request")
-    parser.add_argument("--concurrency", type=int, default=16, help="puts in flight, the same for all")
-    parser.add_argument("--defaults", dest="concurrency", action="store_const", const=None, help="each at its own")
+    parser.add_argument("--concurrency", type=int, help="puts in flight, the same for all (default: 16)")
+    parser.add_argument("--defaults", action="store_true", help="each at its own; so with --store az")
     parser.add_argument("--sink", action="store_true", help="a store that answers at once and keeps nothing")
     parser.add_argument("--directory", action="store_true", help="a directory store, beside cp and rclone")
     parser.add_argument("--store", choices=["s3", "az"], default="s3", help="SeaweedFS, or Azurite")
     parser.add_argument("--stages", action="store_true", help="then one more upload by imgctl: what its threads are at")
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    if options.concurrency is None and not options.defaults and options.store != "az":
+        options.concurrency = 16
+    return options
 
 
 def _turns(running: Servers, tree: Path, count: int, options: argparse.Namespace) -> dict[str, list[Spent]]:
