@@ -101,7 +101,7 @@ def _erasures(parts: Parts, hold: LegalHold, stop: StopSignal) -> TooLate:
         now = read(parts.catalog, clock, stop=stop)
         for one in some:
             notes = Notes.read(one.notes)
-            if not secret or notes.secret_id not in ("", order.secret_id):
+            if not secret or not notes.can_compare(order.secret_id):
                 found.unknown += 1
             elif one.owner == owner:
                 found.erasing += 1
@@ -120,7 +120,7 @@ def has_images(parts: Parts, user_id: UUID, *, stop: StopSignal) -> bool:
 
 def to_release(parts: Parts, user_id: UUID, hold_id: UUID | None, *, stop: StopSignal) -> LegalHold | None:
     """Return the hold to release, None if the user is not held; UsageError for another id, or for several without an id."""
-    every = read(parts.catalog, partial(sql.in_force, user_id=user_id), stop=stop)
+    every = in_force(parts, user_id, stop=stop)
     found = every if hold_id is None else [one for one in every if one.id == hold_id]
     named = ", ".join(f"{one.id} ({one.reason})" for one in every)
     if every and not found:
@@ -130,14 +130,14 @@ def to_release(parts: Parts, user_id: UUID, hold_id: UUID | None, *, stop: StopS
     return found[0] if found else None
 
 
-def count_in_force(parts: Parts, user_id: UUID, *, stop: StopSignal) -> int:
-    """Return the number of holds on a user."""
-    return len(read(parts.catalog, partial(sql.in_force, user_id=user_id), stop=stop))
+def in_force(parts: Parts, user_id: UUID, *, stop: StopSignal) -> list[LegalHold]:
+    """Return the holds on a user."""
+    return read(parts.catalog, partial(sql.in_force, user_id=user_id), stop=stop)
 
 
 def lifts_locks(parts: Parts, hold: LegalHold, *, stop: StopSignal) -> bool:
     """Whether a release lifts the bucket's locks: the hold set them, and no other hold on the user needs them."""
-    others = read(parts.catalog, partial(sql.in_force, user_id=hold.user_id), stop=stop)
+    others = in_force(parts, hold.user_id, stop=stop)
     return hold.object_lock and not any(one.object_lock for one in others if one.id != hold.id)
 
 
@@ -172,5 +172,4 @@ def lock_blobs(parts: Parts, user_id: UUID, *, on: bool, stop: StopSignal) -> It
 
 
 def _known(parts: Parts, user_id: UUID, reason: str, stop: StopSignal) -> LegalHold | None:
-    found = read(parts.catalog, partial(sql.in_force, user_id=user_id), stop=stop)
-    return next((one for one in found if one.reason == reason), None)
+    return next((one for one in in_force(parts, user_id, stop=stop) if one.reason == reason), None)

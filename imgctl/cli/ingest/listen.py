@@ -56,9 +56,9 @@ def command(session: Session, args: Args) -> ExitCode:
     only counted.
 
     A message is deleted once the rows of its objects are confirmed. Messages that cannot be imported go to the
-    dead-letter queue with the reason (without one, back to the queue for 15 minutes); those that may succeed later return to the queue. Any number of processes may
-    listen to one queue. A first SIGTERM or SIGINT finishes open objects and returns the other messages, a second
-    ends the command at once.
+    dead-letter queue with the reason (without one, back to the queue for 15 minutes); those that may succeed later return
+    to the queue. Any number of processes may listen to one queue. A first SIGTERM or SIGINT finishes open objects and
+    returns the other messages, a second ends the command at once.
     """
     from imgctl.ops.common.open import open_parts
     from imgctl.ops.events.listen import Counts, listening

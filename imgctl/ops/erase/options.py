@@ -95,6 +95,10 @@ class Notes:
         secret_id = values.get("secret", "")
         return cls(named=tuple(named), found=found, before=(before[0], before[1]), secret_id=secret_id)
 
+    def can_compare(self, secret_id: str) -> bool:
+        """Whether the owner's digest was made with this secret; earlier releases did not note the secret's id."""
+        return self.secret_id in ("", secret_id)
+
     @property
     def text(self) -> str:
         """The notes as JSON."""

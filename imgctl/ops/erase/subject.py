@@ -108,7 +108,7 @@ def of_another_secret(catalog: Catalog, secret_id: str) -> int:
         if not several:
             return count
         # Erasures that began before the id of the secret was noted have none.
-        count += sum(Notes.read(one.notes).secret_id not in ("", secret_id) for one in several)
+        count += sum(not Notes.read(one.notes).can_compare(secret_id) for one in several)
         after = several[-1].id
 
 

@@ -1,7 +1,7 @@
 """Deletion of everything stored of images that are being erased: their blobs, versions, trash and unfinished uploads."""
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from itertools import chain, islice
 from uuid import UUID
@@ -12,21 +12,18 @@ from imgctl.errors import StoreUnsupported
 from imgctl.keys import TRASH, named_image
 from imgctl.ops.common.open import Parts
 from imgctl.ops.common.retry import StopSignal, read, write_parts
+from imgctl.ops.erase.held import held
 from imgctl.ops.erase.options import EraseOrder, Notes
 from imgctl.run.threads import thread_pool
 from imgctl.store.blobs.base import Remnant
 from imgctl.store.catalog.queries.erased import Erasure, Found, erasures, note_found
-from imgctl.store.catalog.queries.holds import in_force, lock_holds
+from imgctl.store.catalog.queries.holds import lock_holds
 
 log = logging.getLogger(__name__)
 
 # Images per listing: a directory is read once for that many.
 LOOK = 64
 PAGE = 1000
-_INCOMPARABLE = (
-    "it may be of a held user: its erasure began with another [serve] secret, so its owner cannot be compared with holds; "
-    "run it with that secret, or after the holds are released"
-)
 
 Everything = dict[UUID, list[Remnant]]
 
@@ -83,19 +80,7 @@ class Wiper:
 
     def held(self, erasing: Iterable[Erasure]) -> dict[UUID, str]:
         """Return why some of these may not be erased: a hold on the owner, or any hold if the owner cannot be compared."""
-        return read(self._parts.catalog, partial(self._held, erasing=erasing), stop=self._stop)
-
-    def _held(self, connection: Connection, erasing: Iterable[Erasure]) -> dict[UUID, str]:
-        found = in_force(connection)
-        by_owner = {self._order.owner(one.user_id): one.line for one in reversed(found)}
-        lines = {one.id: self._line(one, by_owner) for one in erasing} if found else {}
-        return {image_id: line for image_id, line in lines.items() if line}
-
-    def _line(self, one: Erasure, by_owner: Mapping[bytes, str]) -> str:
-        # Erasures that began before the id of the secret was noted have none.
-        if Notes.read(one.notes).secret_id in ("", self._order.secret_id):
-            return by_owner.get(one.owner, "")
-        return _INCOMPARABLE
+        return read(self._parts.catalog, partial(held, erasing=erasing, order=self._order), stop=self._stop)
 
     def _look(self, some: Sequence[tuple[UUID, set[str]]]) -> list[Remnant]:
         return list(self._parts.store.remnants(sorted({stem for _, stems in some for stem in stems})))
@@ -117,8 +102,8 @@ class Wiper:
 
         def record(connection: Connection, some: Sequence[Erasure]) -> list[UUID]:
             lock_holds(connection)
-            held = self._held(connection, some)
-            free = [one for one in some if one.id not in held]
+            kept = held(connection, some, self._order)
+            free = [one for one in some if one.id not in kept]
             notes = {one.id: Notes.read(one.notes).seen(found[one.id]) for one in free}
             noted = [Found(id=one, notes=now.text, blobs=now.blobs, bytes=now.bytes) for one, now in notes.items()]
             if noted:

@@ -8,7 +8,7 @@ from imgctl.model import Sized, Variant, is_archived
 from imgctl.ops.common.open import Parts
 from imgctl.ops.common.range_reads import CHUNK_BYTES
 from imgctl.ops.erase.options import owner_digest
-from imgctl.ops.export.options import ExportOrder
+from imgctl.ops.export.options import ExportOrder, shares_endpoint
 from imgctl.pricing.archive_bill import TYPICAL_SIZES
 from imgctl.pricing.estimate import Estimate, Reads, export_estimate
 from imgctl.pricing.prices import Card
@@ -79,6 +79,6 @@ def estimate(card: Card, found: Found, order: ExportOrder, *, store_url: str) ->
     typical = (f"{variant} {count_of(TYPICAL_SIZES[variant], 'byte')}" for variant in order.variants)
     assumptions = (f"variants of about {', '.join(typical)}",) if order.variants else ()
     to_bucket = order.out.startswith("s3://")
-    if to_bucket and store_url.startswith(("gs://", "az://")):
+    if to_bucket and not shares_endpoint(store_url):
         to_bucket, assumptions = False, (*assumptions, "without the requests and the storage of the target bucket")
     return export_estimate(card, reads, variants=variants, to_bucket=to_bucket, assumptions=assumptions)

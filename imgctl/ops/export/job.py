@@ -24,7 +24,7 @@ from imgctl.ops.common.tally import Tally
 from imgctl.ops.export.bag import Bag, record_of
 from imgctl.ops.export.blobs import Wanted, deliver
 from imgctl.ops.export.names import PAYLOAD, paths, variant_path
-from imgctl.ops.export.options import ExportOrder, Fate, Outcome
+from imgctl.ops.export.options import ExportOrder, Fate, Outcome, shares_endpoint
 from imgctl.ops.export.sinks import BucketSink, DirectorySink, Sink, Written
 from imgctl.ops.export.state import Completion, State
 from imgctl.ops.export.zips import ZipSink
@@ -235,9 +235,8 @@ def open_sink(settings: Settings, out: str) -> Sink:
     for one inside the store.
     """
     if out.startswith("s3://"):
-        store, endpoint_url = settings.store.url.rstrip("/"), settings.store.endpoint_url
-        if store.startswith(("gs://", "az://")):
-            endpoint_url = ""
+        store = settings.store.url.rstrip("/")
+        endpoint_url = settings.store.endpoint_url if shares_endpoint(store) else ""
         if f"{out.rstrip('/')}/".startswith(f"{store}/") or f"{store}/".startswith(f"{out.rstrip('/')}/"):
             raise UsageError(f"--out {out} is in the store itself, {store}", hint="name another bucket")
         return BucketSink(open_store(replace(settings.store, url=out, endpoint_url=endpoint_url)), out)

@@ -49,3 +49,8 @@ class Outcome:
     def blocks(self) -> bool:
         """Whether its absence keeps the bag incomplete: the bytes are the user's, and are not in the bag."""
         return self.fate in (Fate.ARCHIVED, Fate.FAILED)
+
+
+def shares_endpoint(store_url: str) -> bool:
+    """Whether an S3 bucket as the target is at the store's endpoint: not if the store is at Google or Azure."""
+    return not store_url.startswith(("gs://", "az://"))

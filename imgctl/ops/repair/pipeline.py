@@ -22,7 +22,8 @@ from imgctl.ops.audit.findings import Code, Finding
 from imgctl.ops.common.open import Parts
 from imgctl.ops.common.range_reads import sha256_of
 from imgctl.ops.common.retry import StopSignal, read, write
-from imgctl.ops.erase.options import owner_digest
+from imgctl.ops.erase.held import held
+from imgctl.ops.erase.options import EraseOrder
 from imgctl.ops.repair.decide import blob_key, decide, image_of
 from imgctl.ops.repair.options import ACTS, Decision, Do, Evidence, Fate, Outcome, RepairOrder
 from imgctl.ops.repair.trash import carry, trash_key
@@ -30,7 +31,7 @@ from imgctl.run.threads import thread_pool
 from imgctl.store.blobs.base import Blob, BlobStore
 from imgctl.store.catalog.queries import repairs as sql
 from imgctl.store.catalog.queries.erased import Erasure, erasures
-from imgctl.store.catalog.queries.holds import held_among, in_force
+from imgctl.store.catalog.queries.holds import held_among
 from imgctl.store.catalog.queries.lookups import by_ids, clock
 from imgctl.store.catalog.queries.reservations import confirm
 
@@ -103,13 +104,10 @@ class Repairs:
         def known(connection: Connection) -> _Known:
             rows = by_ids(connection, wanted)
             gone = erasures(connection, wanted - rows.keys())
-            held = held_among(connection, {row.user_id for row in rows.values()})
-            holds = {one: held[row.user_id].line for one, row in rows.items() if row.user_id in held}
+            by_user = held_among(connection, {row.user_id for row in rows.values()})
+            holds = {one: by_user[row.user_id].line for one, row in rows.items() if row.user_id in by_user}
             if gone:
-                # A tombstone has no user id, only its digest.
-                secret = self._parts.settings.serve.secret
-                owners = {owner_digest(one.user_id, secret): one.line for one in reversed(in_force(connection))}
-                holds |= {one: owners[erasure.owner] for one, erasure in gone.items() if erasure.owner in owners}
+                holds |= held(connection, gone.values(), EraseOrder(secret=self._parts.settings.serve.secret))
             return _Known(rows=rows, erasures=gone, holds=holds, now=clock(connection))
 
         return read(self._parts.catalog, known, stop=self._stop)
