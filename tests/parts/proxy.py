@@ -29,6 +29,7 @@ _REJECTIONS = {
     Fault.EXPIRED: (b"403 Forbidden", b"ExpiredToken", b"The provided token has expired."),
 }
 _HEAD_BYTES = 2**20
+_PIECE_BYTES = 2**18
 _HEAD_END = b"\r\n\r\n"
 _STALL_SECONDS = 120
 
@@ -37,7 +38,8 @@ _STALL_SECONDS = 120
 class Proxy:
     """A running proxy: its URL, and counts of requests and faults by method.
 
-    `response_bytes` counts the bytes of response bodies by method and path: `GET /bucket/key`.
+    `response_bytes` counts the bytes of response bodies by method and path, `GET /bucket/key`, up to where the client
+    closes the connection.
     """
 
     url: str
@@ -153,11 +155,14 @@ class _Relay:
         if fault is Fault.LOST_RESPONSE:
             _reset(writer)
             return False
-        self.proxy.response_bytes[f"{method} {path}"] += (
-            len(response.raw) - response.raw.index(_HEAD_END) - len(_HEAD_END)
-        )
-        writer.write(response.raw)
-        await writer.drain()
+        start = response.raw.index(_HEAD_END) + len(_HEAD_END)
+        writer.write(response.raw[:start])
+        for at in range(start, max(start + 1, len(response.raw)), _PIECE_BYTES):
+            piece = response.raw[at : at + _PIECE_BYTES]
+            writer.write(piece)
+            # Counted before a client that needs no more of them could end the run.
+            self.proxy.response_bytes[f"{method} {path}"] += len(piece)
+            await writer.drain()
         return response.headers.get("connection", "").lower() != "close"
 
 

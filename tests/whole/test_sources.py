@@ -21,7 +21,9 @@ from zipfile import ZIP_DEFLATED, ZipFile
 import pytest
 
 from imgctl.config.catalog_store import StoreSettings
+from imgctl.imaging.formats import Format
 from imgctl.model import Status
+from tests.imaging.films import of_format
 from tests.parts.proxy import Fault, fault_proxy
 from tests.parts.seaweed import S3Server
 from tests.whole.conftest import photo, place_of
@@ -37,6 +39,7 @@ class Old:
     server: S3Server
     bucket: str
     requests: list[str]
+    response_bytes: Counter[str]
     url: str
 
     def put(self, files: dict[str, bytes], **more: str) -> None:
@@ -66,7 +69,13 @@ def old(seaweed: S3Server) -> Iterator[Old]:
         return None
 
     with fault_proxy(seaweed.endpoint_url, policy=policy) as proxy:
-        yield Old(server=seaweed, bucket=seaweed.new_bucket(), requests=requests, url=proxy.url)
+        yield Old(
+            server=seaweed,
+            bucket=seaweed.new_bucket(),
+            requests=requests,
+            response_bytes=proxy.response_bytes,
+            url=proxy.url,
+        )
 
 
 def keys_of(album: dict[Path, bytes]) -> dict[str, bytes]:
@@ -144,6 +153,30 @@ def test_a_stray_file_of_a_bucket_is_never_taken_for_a_safe_image(embedded: Depl
     assert (again.code, again.summary["present"], again.summary["skipped"]) == (0, 1, 1)
     assert verified.code == 0, verified.out
     assert {str(one["path"]): one["reason"] for one in again.of("file")}["source:old/notes.txt"] == "not_an_image"
+
+
+def test_an_excluded_film_is_neither_read_to_its_end_nor_read_again(embedded: Deployment, old: Old) -> None:
+    film = of_format(Format.MP4) + bytes(32 * 2**20)
+    old.put({"a.jpg": photo(1), "film.mp4": film, "film.jpg": of_format(Format.MOV)})
+    deployment = old.of(embedded)
+    excluding = (*UPLOAD, "--leave-out", "video", "source:old")
+
+    first = deployment.run(*excluding)
+    requested_first, read = old.requested(), old.response_bytes[f"GET /{old.bucket}/film.mp4"]
+    again = deployment.run(*excluding)
+    requested_again = old.requested()
+    included = deployment.run(*UPLOAD, "source:old")
+
+    assert (first.code, first.summary["uploaded"], first.summary["reasons"]) == (0, 1, {"left_out": 2}), first.err
+    assert requested_first == (requested_first[0], 3)
+    assert read < len(film) / 2
+    assert (again.code, again.summary["present"], again.summary["reasons"]) == (
+        0,
+        1,
+        {"already_there": 1, "left_out": 2},
+    ), again.err
+    assert requested_again == (requested_first[0], 0)
+    assert (included.code, included.summary["uploaded"]) == (0, 2), included.err
 
 
 def test_what_describes_a_listed_object_is_found(embedded: Deployment, old: Old, tmp_path: Path) -> None:

@@ -67,12 +67,12 @@ class Recogniser:
         elif found is Format.TIFF and named and KNOWN[named].kind is Kind.RAW:
             found = self._opened(source.read(0, TRIED_BYTES), found, named) or found
         if (found or named) in self._leave_out:
-            raise LeftOut(f"--leave-out {found or named}")
+            raise LeftOut(left_out_by(found or named))
         if found is not None:
             header = recognise(source, found)
             # Only the header distinguishes an MPO from a JPEG.
             if header.kind in self._leave_out:
-                raise LeftOut(f"--leave-out {header.kind}")
+                raise LeftOut(left_out_by(header.kind))
             return header
         if is_other(head):
             raise stranger(head)
@@ -82,11 +82,19 @@ class Recogniser:
             raise unsupported(Format.MP4)
         raise stranger(head)
 
+    def leaves_out_by_name(self, name: str) -> bool:
+        """Whether the name of a file is that of an excluded format, which its content has to confirm."""
+        return format_by_name(name) in self._leave_out
+
     def refuse(self, head: bytes, name: str) -> None:
-        """Raise the error of `recognise` for a large file whose first MiB rules an image out; otherwise return."""
+        """Raise the error of `recognise` for a file whose first MiB rules it out: no image, or an excluded format."""
         named = format_by_name(name)
-        if sniff_named(source_of(head), named) is None and (named is None or is_other(head)):
+        found = sniff_named(source_of(head), named)
+        if found is None and (named is None or is_other(head)):
             self.recognise(head, name)
+        # A TIFF with the name of a raw may be that raw: its first MiB does not tell.
+        if found in self._leave_out and found is not Format.TIFF:
+            raise LeftOut(left_out_by(found))
 
     def close(self) -> None:
         """End the child process, if one was started."""
@@ -108,6 +116,11 @@ class Recogniser:
         except (ChildDied, WorkerError, MemoryError) as error:
             log.warning("a file without a known signature could not be decoded: %s", error)
             return None
+
+
+def left_out_by(excluded: Format | None) -> str:
+    """Return the detail of a file of an excluded format."""
+    return f"--leave-out {excluded}"
 
 
 def unfit(error: Unfit, path: str, *, size: int) -> FileOutcome:

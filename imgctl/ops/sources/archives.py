@@ -101,7 +101,7 @@ class ArchiveFiles:
         number, member = found.member
         try:
             pieces = self._parts[number].pieces(member)
-            if member.size > STREAM_ABOVE:
+            if member.size > STREAM_ABOVE or recogniser.leaves_out_by_name(found.file_name):
                 return of_pieces(found, pieces, self._spools, recogniser)
             return of_bytes(found, b"".join(pieces), recogniser)
         except Damaged as error:

@@ -153,7 +153,7 @@ def of_bytes(found: SourceFile, body: bytes, recogniser: Recogniser) -> Read:
 
 
 def of_pieces(found: SourceFile, pieces: Iterator[bytes], spools: SpoolDirectory, recogniser: Recogniser) -> Read:
-    """Spool, recognise and hash a file too large for memory; stops early if its beginning is not a picture's."""
+    """Spool, recognise and hash a file too large for memory; stops early if its beginning rules it out."""
     spool = spools.open()
     try:
         for piece in pieces:

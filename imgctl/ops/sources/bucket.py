@@ -195,7 +195,7 @@ class BucketFiles:
     def _read(self, found: SourceFile, recogniser: Recogniser) -> Read:
         def take(got: Got) -> Read:
             now = _as_got(found, got.size, got.etag)
-            if got.size > STREAM_ABOVE:
+            if got.size > STREAM_ABOVE or recogniser.leaves_out_by_name(found.file_name):
                 return of_pieces(now, got.pieces(), self._spools, recogniser)
             return of_bytes(now, got.whole(), recogniser)
 

@@ -66,8 +66,8 @@ def unreadable(path: str, error: OSError) -> FileOutcome:
 
 
 def _as_found(found: SourceFile, recogniser: Recogniser) -> Read | None:
-    """Read a file in one call; None if it is large, or changed since the walk. The fast path, for most files."""
-    if found.size > STREAM_ABOVE:
+    """Read a file in one call; None if it is streamed, or changed since the walk. The fast path, for most files."""
+    if found.size > STREAM_ABOVE or recogniser.leaves_out_by_name(found.file_name):
         return None
     descriptor = regular(found.path)
     try:
@@ -82,19 +82,19 @@ def _as_found(found: SourceFile, recogniser: Recogniser) -> Read | None:
 
 
 def _as_it_is(found: SourceFile, recogniser: Recogniser) -> Read | None:
-    """Read a file that is too large for one call, or changed since the walk; None if it changes meanwhile."""
+    """Read a file that is streamed, or that changed since the walk; None if it changes meanwhile."""
     with open(found.path, "rb", buffering=0, opener=regular) as file:  # a str keeps bytes that are no UTF-8
         before = os.fstat(file.fileno())
-        large = before.st_size > STREAM_ABOVE
-        head = file.read(PIECE) if large else file.read()
+        streamed = before.st_size > STREAM_ABOVE or recogniser.leaves_out_by_name(found.file_name)
+        head = file.read(PIECE) if streamed else file.read()
         # The metadata is read before the file is hashed, so that a large file that is not a picture is never hashed.
-        source = on_disk(file.fileno(), before.st_size, head=head) if large else head
+        source = on_disk(file.fileno(), before.st_size, head=head) if streamed else head
         header, digest = recogniser.recognise(source, found.file_name), hashlib.sha256(head)
-        while large and (piece := file.read(PIECE)):
+        while streamed and (piece := file.read(PIECE)):
             digest.update(piece)
         after = os.fstat(file.fileno())
     if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
         return None
-    size = before.st_size if large else len(head)
-    body = Path(found.path) if large else head
+    size = before.st_size if streamed else len(head)
+    body = Path(found.path) if streamed else head
     return Read(found=found, size=size, body=body, header=header, sha256=digest.digest())

@@ -97,7 +97,7 @@ class WebFile:
         stamp, pinned = _stamp(response)
         found = replace(found, size=size or 0, stamp=stamp, pinned=pinned)
         pieces = _pieces(response, size)
-        if size is None or size > STREAM_ABOVE:
+        if size is None or size > STREAM_ABOVE or recogniser.leaves_out_by_name(found.file_name):
             return of_pieces(found, pieces, self._spools, recogniser)
         return of_bytes(found, b"".join(pieces), recogniser)
 

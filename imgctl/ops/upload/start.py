@@ -99,9 +99,9 @@ def taking(
         opened: Future[Transactions] = Future()
         # If the catalog never opens, readers that wait for it end with CancelledError.
         stack.callback(opened.cancel)
-        already = AlreadyUploaded(remembered, settings.store.url, opened, stop=stop)
-        stack.callback(already.flush)
         order = how.order
+        already = AlreadyUploaded(remembered, settings.store.url, opened, stop=stop, leave_out=order.leave_out)
+        stack.callback(already.flush)
         preparing = Preparing(
             recogniser=stack.enter_context(closing(Recogniser(settings.work, leave_out=order.leave_out))),
             prefix=settings.store.originals_prefix,

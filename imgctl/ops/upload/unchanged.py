@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from imgctl import __version__
+from imgctl.imaging.formats import Format
 from imgctl.model import Status
 from imgctl.ops.common.retry import StopSignal, retry
 from imgctl.ops.ingest.outcome import Fate, FileOutcome, Reason
+from imgctl.ops.ingest.recognise import left_out_by
 from imgctl.ops.sources.base import SourceFile
 from imgctl.ops.upload.journal import Entry, Journal, scope_of
 
@@ -24,25 +26,34 @@ MOST_WAITING, FLUSH_SECONDS = 512, 1.0
 
 # Owner and status by image: ids as bytes, which cross to another process in a tenth of the time.
 Rows = dict[bytes, tuple[bytes, Status]]
-# The image id in the journal of a file that is not an image; its digest column then holds version, reason and detail.
+# The image id in the journal of a file that is skipped by its content; its digest column then holds version, reason and
+# detail.
 _NO_IMAGE = UUID(int=0)
-_STRAYS = frozenset((Reason.NOT_AN_IMAGE, Reason.SIDECAR))
+_STRAYS = frozenset((Reason.NOT_AN_IMAGE, Reason.SIDECAR, Reason.LEFT_OUT))
 
 
 class AlreadyUploaded:
     """The journal of one destination, checked against its catalog; empty without a journal.
 
-    `catalog` may still be opening: lookups wait for it, unless the journal was empty when it was opened.
+    `catalog` may still be opening: lookups wait for it, unless the journal was empty when it was opened. Recorded files
+    of formats in `leave_out` are not read again.
     """
 
     def __init__(
-        self, journal: Journal | None, store_url: str, catalog: "Future[Transactions]", *, stop: StopSignal
+        self,
+        journal: Journal | None,
+        store_url: str,
+        catalog: "Future[Transactions]",
+        *,
+        stop: StopSignal,
+        leave_out: frozenset[Format] = frozenset(),
     ) -> None:
         self._journal = journal
         self._is_empty = journal is None or journal.is_empty()
         self._store_url = store_url
         self._catalog = catalog
         self._stop = stop
+        self._left_out = frozenset(map(left_out_by, leave_out))
         self._lock = Lock()
         self._waiting: list[Entry] = []
         self._flushed = time.monotonic()
@@ -54,7 +65,7 @@ class AlreadyUploaded:
         rows = retry(lambda: self._lookup(ids), stop=self._stop) if ids else {}
         outcomes, unread = list[FileOutcome](), list[SourceFile]()
         for found, entry in zip(files, entries, strict=True):
-            outcome = _settled(entry, rows) if entry is not None else None
+            outcome = self._settled(entry, rows) if entry is not None else None
             if outcome is None:
                 unread.append(found)
             else:
@@ -62,7 +73,7 @@ class AlreadyUploaded:
         return outcomes, unread
 
     def remember_stray(self, found: SourceFile, outcome: FileOutcome) -> None:
-        """Record a file that is not an image, if reading it again costs a request or a pass over an archive."""
+        """Record a file skipped by its content, if reading it again costs a request or a pass over an archive."""
         if found.pinned and outcome.fate is Fate.SKIPPED and outcome.reason in _STRAYS:
             verdict = "\0".join((__version__, outcome.reason, outcome.detail)).encode(errors="surrogatepass")
             self.remember([Entry(found=found, sha256=verdict, image=_NO_IMAGE)])
@@ -114,6 +125,23 @@ class AlreadyUploaded:
     def _lookup(self, ids: Sequence[UUID]) -> Rows:
         return self._catalog.result().read(_lookup, [one.bytes for one in ids])
 
+    def _settled(self, entry: Entry, rows: Rows) -> FileOutcome | None:
+        """Return the outcome of a file that need not be read, or None."""
+        return self._skipped(entry) if entry.image == _NO_IMAGE else _present(entry, rows.get(entry.image.bytes))
+
+    def _skipped(self, entry: Entry) -> FileOutcome | None:
+        """Return the recorded outcome of a file skipped by its content; None if it may differ today.
+
+        Another version may support other formats, and another run may exclude others.
+        """
+        version, reason, detail = (entry.sha256.decode(errors="surrogatepass") + "\0\0").split("\0")[:3]
+        if version != __version__ or reason not in _STRAYS:
+            return None
+        if reason == Reason.LEFT_OUT and detail not in self._left_out:
+            return None
+        found = entry.found
+        return FileOutcome.skipped(found.path, Reason(reason), detail, found.size)
+
     def _scope(self, user: UUID | None) -> bytes:
         return scope_of(self._catalog.result().place, self._store_url, str(user))
 
@@ -127,23 +155,6 @@ def _lookup(connection: "Connection", ids: Sequence[bytes]) -> Rows:
 
 def _is_as_listed(entry: Entry) -> bool:
     return entry.found.sha256 in (None, entry.sha256)
-
-
-def _settled(entry: Entry, rows: Rows) -> FileOutcome | None:
-    """Return the outcome of a file that need not be read, or None."""
-    return _stray(entry) if entry.image == _NO_IMAGE else _present(entry, rows.get(entry.image.bytes))
-
-
-def _stray(entry: Entry) -> FileOutcome | None:
-    """Return the recorded outcome of a file that is not an image; None if another version recorded it.
-
-    Another version may support other formats.
-    """
-    version, reason, detail = (entry.sha256.decode(errors="surrogatepass") + "\0\0").split("\0")[:3]
-    if version != __version__ or reason not in _STRAYS:
-        return None
-    found = entry.found
-    return FileOutcome.skipped(found.path, Reason(reason), detail, found.size)
 
 
 def _present(entry: Entry, row: tuple[bytes, Status] | None) -> FileOutcome | None:

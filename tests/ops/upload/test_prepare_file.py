@@ -1,5 +1,6 @@
 """Preparation of a file of any size, with its metadata at any position, and the date it is filed under."""
 
+import hashlib
 import subprocess
 import sys
 from dataclasses import replace
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from imgctl.config.settings import WorkSettings
 from imgctl.dates import EPOCH, is_likely
+from imgctl.imaging.formats import Format
 from imgctl.imaging.probe import Probe
 from imgctl.keys import new_id, time_of
 from imgctl.model import NewImage
@@ -54,8 +56,19 @@ def test_metadata_behind_the_pixels_is_read_at_any_size(write: object, size: int
     assert callable(write)
     path = tmp_path / "scan"
     path.write_bytes(write(Metadata(primary=METADATA.primary, exif=METADATA.exif, pixels=size)))
+
+    done = prepare(found_on_disk(path), PREPARING)
+
+    assert isinstance(done, Prepared)
+    assert isinstance(done.body, Path) is (size > STREAM_ABOVE)
+    assert done.row.caption == "Grandmother, print 17"
+    assert done.row.taken_at == datetime(1987, 6, 5, 12, tzinfo=UTC)
+    assert (done.row.width, done.row.height) == (HEIGHT, WIDTH)
+
+
+def found_on_disk(path: Path) -> SourceFile:
     info = path.stat()
-    found = SourceFile(
+    return SourceFile(
         path=str(path),
         size=info.st_size,
         mtime_ns=info.st_mtime_ns,
@@ -64,13 +77,22 @@ def test_metadata_behind_the_pixels_is_read_at_any_size(write: object, size: int
         user_id=USER,
     )
 
-    done = prepare(found, PREPARING)
+
+@pytest.mark.parametrize("name", ["clip.mp4", "clip.jpg"])
+def test_a_photo_with_the_name_of_an_excluded_film_is_taken(name: str, tmp_path: Path) -> None:
+    data = png(METADATA)
+    (tmp_path / name).write_bytes(data)
+    excluding = Recogniser(WorkSettings(), leave_out=frozenset((Format.MP4,)))
+
+    done = prepare(found_on_disk(tmp_path / name), replace(PREPARING, recogniser=excluding))
 
     assert isinstance(done, Prepared)
-    assert isinstance(done.body, Path) is (size > STREAM_ABOVE)
-    assert done.row.caption == "Grandmother, print 17"
-    assert done.row.taken_at == datetime(1987, 6, 5, 12, tzinfo=UTC)
-    assert (done.row.width, done.row.height) == (HEIGHT, WIDTH)
+    assert (done.row.content_type, done.row.bytes, done.row.sha256) == (
+        "image/png",
+        len(data),
+        hashlib.sha256(data).digest(),
+    )
+    assert (done.body.read_bytes() if isinstance(done.body, Path) else done.body) == data
 
 
 def found_at(mtime_ns: int) -> SourceFile:
