@@ -115,6 +115,48 @@ def test_repair_leaves_the_leftovers_of_a_held_user_where_they_are(embedded: Dep
     }  # fmt: skip
 
 
+def test_variants_that_a_backfill_supersedes_stay_until_the_release(deployment: Deployment) -> None:
+    for number, user in enumerate((USER, OTHER)):
+        (file := deployment.directory / f"{number}.jpg").write_bytes(photo(number))
+        assert deployment.run("upload", file, "--user", str(user)).code == 0
+    assert deployment.run("work", "--drain").code == 0
+    old = {image.user_id: image.thumb_key or "" for image in deployment.images()}
+    assert deployment.run("hold", "--user", str(USER), "--reason", "case 4711").code == 0
+    webp = deployment.with_settings(VARIANTS_THUMB_FORMAT="webp")
+    repair = ("repair", "--grace", "0s", "--delete-orphans", "--orphan-age", "0s", "--max-delete-percent", "100")
+
+    built = webp.run("backfill", "--stale", "--json")
+    there = {blob.key for blob in webp.open_store().scan()}
+    audited = webp.run("audit", "--grace", "0s", "--json")
+    kept = webp.run(*repair, "--apply", "--json")
+    webp.run("release", "--user", str(USER))
+    removed = webp.run(*repair, "--apply", "--json")
+
+    assert (built.code, built.summary["built"]) == (0, 2), built.err
+    assert "superseded variants of 1 image stay" in built.err
+    assert [old[user] in there for user in (USER, OTHER)] == [True, False]
+    assert {image.leased_until for image in webp.images()} == {None}
+    assert [(one["code"], one["key"]) for one in audited.of("finding")] == [("orphan_blob", old[USER])]
+    assert [(one["fate"], "case 4711" in str(one["detail"])) for one in kept.of("repair")] == [("left", True)]
+    assert [(one["fate"], one["key"]) for one in removed.of("repair")] == [("mended", old[USER])]
+    assert webp.open_store().head(old[USER]) is None
+
+
+def test_a_superseded_variant_under_a_former_prefix_is_named(embedded: Deployment, tmp_path: Path) -> None:
+    (tmp_path / "0.jpg").write_bytes(photo(0))
+    assert embedded.run("upload", tmp_path / "0.jpg", "--user", str(USER)).code == 0
+    assert embedded.run("work", "--drain").code == 0
+    (image,) = embedded.images()
+    embedded.run("hold", "--user", str(USER), "--reason", "case 4711")
+
+    moved = embedded.with_settings(STORE_VARIANTS_PREFIX="variants/")
+    result = moved.run("backfill", "--force")
+
+    assert result.code == 0, result.err
+    assert all(f"{key} stays" in result.err for key in (image.thumb_key, image.medium_key, image.full_key))
+    assert moved.open_store().head(image.thumb_key or "") is not None
+
+
 def test_repair_keeps_what_comes_back_of_an_erased_image_while_its_owner_is_held(held: Deployment) -> None:
     theirs = next(one.original_key or "" for one in held.images() if one.user_id == OTHER)
     data = held.open_store().get(theirs)

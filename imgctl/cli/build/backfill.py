@@ -114,6 +114,9 @@ def _run(run: Running, filling: Backfill, restoring: RestoreOrder, args: Args, t
     resumed = filling.checkpoint.resumed
     if deferred := tally.of(Fate.DEFERRED):
         run.session.note(f"{count_of(deferred, 'image')} not built: this machine lacks room or a decoder for them")
+    if filling.kept:
+        what = f"superseded variants of {count_of(filling.kept, 'image')} stay, as their owners are held"
+        run.session.note(f"{what}: after the release, `imgctl repair --delete-orphans` moves them to the trash")
     failed = (
         tally.of(Fate.FAILED, Fate.DEFERRED)
         + resumed.failed

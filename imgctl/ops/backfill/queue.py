@@ -10,17 +10,19 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import chain
 from uuid import UUID
 
 from sqlalchemy import Connection
 
 from imgctl.errors import BlobArchived, StoreError, StoreUnavailable
+from imgctl.keys import own_key
 from imgctl.model import Image, Variant, is_archived
 from imgctl.ops.backfill.options import BackfillOrder, Fate, ImageOutcome
 from imgctl.ops.backfill.search import Candidate, Found, Search
 from imgctl.ops.backfill.wanted import leftovers, recipe_after, superseded
 from imgctl.ops.common.open import Parts
-from imgctl.ops.common.retry import write
+from imgctl.ops.common.retry import read, write
 from imgctl.ops.erase.late_puts import delete_if_erased
 from imgctl.ops.work.capacity import Capacity
 from imgctl.ops.work.driver import Turn
@@ -29,6 +31,7 @@ from imgctl.ops.work.queue import note_looks
 from imgctl.run.stop import Stop
 from imgctl.store.catalog.lease import Hold
 from imgctl.store.catalog.queries.backfill import Built, finish, release, take
+from imgctl.store.catalog.queries.holds import held_among
 
 LOOK_SECONDS = 0.5
 WAIT_SECONDS = 0.5
@@ -66,9 +69,13 @@ class _Written:
 
 
 class ReadyRows:
-    """The queue that a backfill drives; see `ops.work.driver.Queue`."""
+    """The queue that a backfill drives; see `ops.work.driver.Queue`.
+
+    `kept` counts the images whose superseded variants stay, because their owners are held.
+    """
 
     def __init__(self, order: BackfillOrder, *, search: Search, parts: Parts, lease_seconds: float, stop: Stop) -> None:
+        self.kept = 0
         self._order = order
         self._search = search
         self._catalog = parts.catalog
@@ -243,9 +250,15 @@ class ReadyRows:
         return Fate.NEEDS_RESTORE if archived else Fate.FAILED
 
     def _delete(self, superseded: Sequence[tuple[Image, tuple[str, ...]]]) -> None:
-        """Delete blobs while their rows are leased, then release the rows: after a kill the lease marks unfinished deletions."""
+        """Delete blobs while their rows are leased, then release the rows: after a kill the lease marks unfinished deletions.
+
+        Blobs of held users stay.
+        """
+        users = {image.user_id for image, _ in superseded}
+        held = read(self._catalog, partial(held_among, users=users), stop=self._stop)
+        self._note_kept([keys for image, keys in superseded if image.user_id in held])
         try:
-            self._store.delete([key for _, keys in superseded for key in keys])
+            self._store.delete([key for image, keys in superseded if image.user_id not in held for key in keys])
         except StoreUnavailable as error:
             log.warning("superseded variants were not deleted: %s; the next run retries", error.line)
             return
@@ -253,6 +266,14 @@ class ReadyRows:
             log.warning("superseded variants were not deleted: %s; an audit finds them", error.line)
         holds = [Hold(id=image.id, attempts=image.attempts) for image, _ in superseded]
         write(self._catalog, partial(release, holds=holds), stop=self._stop)
+
+    def _note_kept(self, kept: Sequence[tuple[str, ...]]) -> None:
+        """Count images of held users; name the blobs that `repair` cannot recognise later."""
+        self.kept += len(kept)
+        originals, variants = self._settings.originals_prefix, self._settings.variants_prefix
+        for key in chain.from_iterable(kept):
+            if own_key(key, originals=originals, variants=variants) is None:
+                log.warning("%s stays, as its owner is held, under a former prefix: delete it after the release", key)
 
 
 def _named(image: Image, keys: Mapping[Variant, str]) -> set[str]:

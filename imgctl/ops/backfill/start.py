@@ -47,7 +47,8 @@ class Backfill:
     """One run. `checkpoint.resumed` is the progress of an earlier run of the same kind; `search` counts examined rows.
 
     `tally` counts images, with the bytes of their originals and the reasons of failures; `variants` the built (or
-    planned) images by variant; `cold` the images whose originals must be restored.
+    planned) images by variant; `cold` the images whose originals must be restored; `kept` those whose superseded
+    variants stay, because their owners are held.
     """
 
     def __init__(self, order: BackfillOrder, parts: Parts, *, pool: Executor, stop: Stop, anew: bool) -> None:
@@ -56,6 +57,7 @@ class Backfill:
         self.tally = Tally(Fate)
         self.variants: Counter[str] = Counter()
         self.cold = Cold(parts, stop=stop)
+        self.kept = 0
         self._order = order
         self._parts = parts
         self._stop = stop
@@ -98,6 +100,7 @@ class Backfill:
                 self.checkpoint.count(failed=one.fate in (Fate.FAILED, Fate.DEFERRED), cold=cold)
                 self.checkpoint.save(queue.done)
                 yield one
+            self.kept = queue.kept
             self.checkpoint.end(queue.done, whole=queue.over)
 
 
