@@ -37,20 +37,22 @@ def delete_if_erased(
 def erased_or_held(catalog: Transactions, ids: Iterable[UUID], *, stop: StopSignal) -> dict[UUID, bool]:
     """Return which of these images were erased or are being erased, and whether their blobs must stay for now.
 
-    They must while any hold is in force and the erasure has not ended: only `erase` can compare their owners with the
-    holds, and it looks for late blobs before it ends.
+    They must while any hold is in force: only `erase` and `repair --erased` can compare their owners with the holds. An
+    erasure looks for late blobs before it ends; afterwards an audit finds them.
     """
     wanted = list(ids)
     gone = retry(lambda: catalog.read(_erased_or_held, wanted), stop=stop)
     if kept := sum(gone.values()):
-        log.warning("late blobs of %s stay, because of a hold; `imgctl erase` decides", count_of(kept, "erased image"))
+        what = count_of(kept, "erased image")
+        log.warning(
+            "late blobs of %s stay, because of a hold; `imgctl erase` or `imgctl repair --erased` decides", what
+        )
     return gone
 
 
 def _erased_or_held(connection: Connection, ids: Sequence[UUID]) -> dict[UUID, bool]:
     found = erasures(connection, ids)
-    is_held = bool(found) and bool(in_force(connection))
-    return {one.id: is_held and one.erased_at is None for one in found.values()}
+    return dict.fromkeys(found, bool(found) and bool(in_force(connection)))
 
 
 def delete_late(store: BlobStore, stems: Iterable[str]) -> None:

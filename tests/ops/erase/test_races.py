@@ -119,11 +119,15 @@ def other_of(parts: Parts) -> Image:
 
 class Race:
     """Erases the user at the racer's first store call for them, then lets the call through;
-    `amid`: lets it through after the erasure has listed the blobs, before it deletes them. `counts` are its fates.
+    `amid`: lets it through after the erasure has listed the blobs, before it deletes them. `counts` are its fates. With
+    `holds` the user is held once the erasure has ended.
     """
 
-    def __init__(self, parts: Parts, patched: pytest.MonkeyPatch, method: str, *, amid: bool) -> None:
+    def __init__(
+        self, parts: Parts, patched: pytest.MonkeyPatch, method: str, *, amid: bool, holds: bool = False
+    ) -> None:
         self.counts: dict[Fate, int] | None = None
+        self._holds = holds
         self._parts = parts
         self._other = str(other_of(parts).id)
         self._patched = patched
@@ -143,6 +147,8 @@ class Race:
 
     def _late(self, call: Callable[[], object]) -> object:
         self.counts = erased(self._parts)
+        if self._holds:
+            held_from_now_on(self._parts)
         return call()
 
     def _amid(self, call: Callable[[], object]) -> object:
@@ -331,6 +337,25 @@ def test_a_late_run_deletes_nothing_of_an_erasure_that_a_hold_stopped(parts: Par
 
     assert (race.counts, fates[-1]) == ({Fate.HELD: 1}, lost)
     assert any("-original." in key for key in left_of_user(parts))
+
+
+# A transition finds no original to move then.
+@pytest.mark.parametrize("name", ["upload", "work", "backfill"])
+def test_a_late_run_deletes_nothing_after_an_erasure_whose_owner_is_held_since(
+    parts: Parts, tmp_path: Path, caplog: pytest.LogCaptureFixture, name: str
+) -> None:
+    racer, method, before, lost = RACERS[name]
+    upload(parts, tmp_path, user=OTHER)
+    for one in before:
+        one(parts, tmp_path)
+
+    with pytest.MonkeyPatch.context() as patched:
+        race = Race(parts, patched, method, amid=False, holds=True)
+        fates = racer(parts, tmp_path)
+
+    assert (race.counts, fates[-1]) == ({Fate.ERASED: 1}, lost)
+    assert left_of_user(parts)
+    assert "late blobs of 1 erased image stay" in caplog.text
 
 
 def test_a_hold_waits_for_the_moves_that_may_still_delete_an_old_version(parts: Parts, tmp_path: Path) -> None:
