@@ -14,6 +14,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from imgctl.errors import ExitCode
 from imgctl.ops.work.driver import PROCESSES_PER_JOB
 from imgctl.run.telemetry.metrics import ALL
 from imgctl.units import parse_bytes
@@ -116,6 +117,13 @@ def test_a_process_killed_for_memory_does_not_stop_its_unit() -> None:
     shared = (DEPLOY / "systemd/imgctl-.service.d/hardening.conf").read_text(encoding="utf-8")
 
     assert "\nOOMPolicy=continue\n" in shared
+
+
+@pytest.mark.parametrize("name", ["work", "listen", "watch"])
+def test_a_stop_after_failed_items_is_no_failure_of_the_service(name: str) -> None:
+    unit = (DEPLOY / f"systemd/imgctl-{name}.service").read_text(encoding="utf-8")
+
+    assert f"\nSuccessExitStatus={ExitCode.PARTLY.value}\n" in unit
 
 
 def test_mistake_in_a_unit_is_found(units: Path) -> None:

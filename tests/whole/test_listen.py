@@ -243,6 +243,33 @@ def test_a_killed_listen_is_finished_by_the_next(listening: Deployment, moto_s3:
     assert blobs == originals
 
 
+def test_a_listener_that_is_stopped_after_a_failure_is_partly_done(
+    listening: Deployment, moto_s3: S3Server, queues: Queues
+) -> None:
+    listening.run("init")
+    put(moto_s3, bucket_of(listening), f"{INBOX}{USER}/a.jpg", b"no picture")
+    queues.send([event(bucket_of(listening), f"{INBOX}{USER}/a.jpg")])
+    run = listening.start("listen", "--json")
+    while "a.jpg" not in run.out.read_text():
+        run.process.join(0.05)
+        assert run.process.exitcode is None, run.err.read_text()
+
+    os.kill(run.process.pid or 0, signal.SIGTERM)
+    ended = run.wait()
+
+    assert ended.code == 3, ended.err
+    assert (ended.summary["failed"], queues.left()) == (1, 0)
+
+
+def test_a_drain_that_its_time_ends_is_partly_done(listening: Deployment, moto_s3: S3Server, queues: Queues) -> None:
+    put(moto_s3, bucket_of(listening), f"{INBOX}{USER}/a.jpg", photo(0))
+    queues.send([event(bucket_of(listening), f"{INBOX}{USER}/a.jpg")])
+
+    ran = listening.run("listen", "--drain", "--max-duration", "1ms")
+
+    assert (ran.code, queues.left()) == (3, 1), ran.err
+
+
 def test_a_clean_stop_gives_back_what_it_holds(listening: Deployment, moto_s3: S3Server, queues: Queues) -> None:
     bucket = bucket_of(listening)
     put(moto_s3, bucket, f"{INBOX}{USER}/a.jpg", photo(0))
@@ -259,7 +286,7 @@ def test_a_clean_stop_gives_back_what_it_holds(listening: Deployment, moto_s3: S
         os.kill(run.process.pid or 0, signal.SIGTERM)
         ended = run.wait()
 
-    assert ended.code == 0, ended.err
+    assert ended.code == 3, ended.err
     assert queues.client.receive_message(QueueUrl=queues.url)["Messages"]
 
 

@@ -55,6 +55,20 @@ def assert_notifies(deployment: Deployment, *arguments: str) -> None:
         assert run.wait().code == 0
 
 
+def test_a_worker_that_is_stopped_after_a_failure_is_partly_done(
+    embedded: Deployment, album: dict[Path, bytes]
+) -> None:
+    embedded.run("upload", next(iter(album)), "--user", str(USER))
+    run = embedded.with_settings(WORK_MAX_PIXELS="1").start("work", "--json")
+    while '"failed"' not in run.out.read_text():
+        run.process.join(0.05)
+        assert run.process.exitcode is None, run.err.read_text()
+
+    os.kill(run.process.pid or 0, signal.SIGTERM)
+
+    assert run.wait().code == 3
+
+
 def test_socket_without_a_reader_ends_nothing(embedded: Deployment) -> None:
     assert embedded.in_environment(NOTIFY_SOCKET="/nowhere/notify").run("work", "--drain").code == 0
 

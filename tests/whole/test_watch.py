@@ -57,6 +57,24 @@ def test_what_is_there_and_what_comes_is_uploaded_once_it_is_whole(embedded: Dep
     assert sorted(path.name for path in place.rglob("*.jpg")) == ["0.jpg", "1.jpg", "2.jpg", "3.jpg"]
 
 
+def test_a_watch_that_is_stopped_after_a_failure_is_partly_done(embedded: Deployment, tmp_path: Path) -> None:
+    place = tmp_path / "scans"
+    place.mkdir()
+    (place / "0.jpg").write_bytes(photo(0))
+    (place / "1.jpg").write_bytes(b"no picture")
+    embedded.run("init")
+    run = embedded.start("watch", str(place), "--user", str(USER), "--settle", "0.1s", "--json")
+    while "1.jpg" not in run.out.read_text():
+        run.process.join(0.05)
+        assert run.process.exitcode is None, run.err.read_text()
+
+    ends_with(embedded, run, 1)
+    ended = run.wait()
+
+    assert ended.code == 3, ended.err
+    assert (ended.summary["uploaded"], ended.summary["failed"]) == (1, 1)
+
+
 @pytest.mark.parametrize("name", [b"1\xff.jpg", b"album\xff/1.jpg"])
 @pytest.mark.parametrize("poll", [False, True])
 def test_neither_a_name_that_is_not_utf_8_nor_a_loop_ends_a_watch(

@@ -48,8 +48,8 @@ def command(session: Session, args: Args) -> ExitCode:
     SIGTERM or SIGINT finishes the images in flight and returns the others to the queue; a second ends the command at
     once, and its leases expire within a minute. An image with an archived original waits, without an attempt, until the
     original is restored; so does one for which this machine lacks room in TMPDIR or a decoder, until it has both or
-    another worker takes it. Exit code 3: images failed or still wait for room or a decoder, or --max-duration ended
-    before the queue of --drain was empty.
+    another worker takes it. Exit code 3, also after SIGTERM: images failed or still wait for room or a decoder, or
+    --max-duration ended before the queue of --drain was empty.
     """
     tally, terms = Tally(Fate), session.terms
     with (

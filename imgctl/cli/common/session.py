@@ -180,11 +180,10 @@ class Running:
     def service_exit_code(self, *, partly: bool, drain: bool = False) -> ExitCode:
         """Return the code of a run that lasts until it is stopped (or, with `drain`, until the queue is empty).
 
-        A stop by a service manager exits with 0.
+        A stop by a service manager does not count as an interruption.
         """
-        if self.stop.requested.is_set() and not self.stop.interrupted:
-            return ExitCode.DONE
-        if self.stop.expired and not drain:
+        is_terminated = self.stop.requested.is_set() and not self.stop.interrupted
+        if is_terminated or (self.stop.expired and not drain):
             return ExitCode.PARTLY if partly else ExitCode.DONE
         return self.exit_code(partly=partly)
 

@@ -58,7 +58,8 @@ def command(session: Session, args: Args) -> ExitCode:
     A message is deleted once the rows of its objects are confirmed. Messages that cannot be imported go to the
     dead-letter queue with the reason (without one, back to the queue for 15 minutes); those that may succeed later return
     to the queue. Any number of processes may listen to one queue. A first SIGTERM or SIGINT finishes open objects and
-    returns the other messages, a second ends the command at once.
+    returns the other messages, a second ends the command at once. The exit code after SIGTERM is 0, or 3 if objects
+    failed.
     """
     from imgctl.ops.common.open import open_parts
     from imgctl.ops.events.listen import Counts, listening
@@ -80,7 +81,7 @@ def command(session: Session, args: Args) -> ExitCode:
                 follow(run, outcomes, tally, reports)
         finally:
             _conclude(session, tally, counts, requests=queue.requests, put_if_absent=parts.store.put_if_absent)
-        return run.service_exit_code(partly=tally.tally.of(Fate.FAILED) > 0)
+        return run.service_exit_code(partly=tally.tally.of(Fate.FAILED) > 0, drain=args.drain)
 
 
 def _conclude(

@@ -54,8 +54,8 @@ def command(session: Session, args: Args) -> ExitCode:
     A file is uploaded once it is complete: nothing has written to it for --settle, and, if the system can report it, no
     process has it open for writing. Otherwise it works as `imgctl upload`, with the same journal and reports.
     Files stay where they are. DIR is walked again every hour, in case the system dropped events; a skipped or present
-    file is reported once, until it changes. A first SIGTERM or SIGINT finishes the files in flight and ends with exit
-    code 0 or 130, also if files failed; a second ends the command at once. Needs the extra `imgctl[watch]`.
+    file is reported once, until it changes. A first SIGTERM or SIGINT finishes the files in flight; a second ends the
+    command at once. The exit code after SIGTERM is 0, or 3 if files failed. Needs the extra `imgctl[watch]`.
     """
     from imgctl.ops.upload.start import journal_file
     from imgctl.ops.upload.watch import WatchOrder, watching
