@@ -9,6 +9,7 @@ import pytest
 
 from imgctl.keys import PROBES
 from imgctl.model import Status
+from tests.parts.proxy import fault_proxy
 from tests.whole.conftest import photo
 from tests.whole.deployment import USER, Deployment, kill_at_a_request
 
@@ -78,6 +79,26 @@ def test_billed_costs_are_shown_and_need_yes(servers: Deployment) -> None:
     assert (estimate["billing"], estimate["blobs"]) == ("other", COUNT)
     assert dry.summary["planned"] == COUNT
     assert servers.images() == []
+
+
+@pytest.mark.parametrize("agreed", [(), ("--yes",)])
+def test_a_dry_run_reads_billed_blobs_only_with_yes(servers: Deployment, agreed: tuple[str, ...]) -> None:
+    servers.open_store().replace("legacy/note.jpg", b"no picture", content_type="image/jpeg")
+    (servers.directory / "manifest.csv").write_text(f"key,user_id\nlegacy/note.jpg,{USER}\nlegacy/gone.jpg,{USER}\n")
+    reads: list[str] = []
+
+    def policy(method: str, path: str, _number: int) -> None:
+        if method == "GET" and "legacy/" in path:
+            reads.append(path)
+
+    with fault_proxy(servers.store.endpoint_url, policy=policy) as proxy:
+        dry = servers.through(proxy.url).run("insert", "manifest.csv", "--dry-run", "--json", *agreed)
+
+    fates = {str(one["path"]): one["fate"] for one in dry.of("blob")}
+    assert (dry.code, fates["legacy/gone.jpg"]) == (3, "failed"), dry.err
+    assert fates["legacy/note.jpg"] == ("failed" if agreed else "planned")
+    assert bool(reads) == bool(agreed)
+    assert ("the blobs are not read" in dry.err) != bool(agreed)
 
 
 def test_a_directory_bills_nothing_and_needs_no_yes(embedded: Deployment) -> None:

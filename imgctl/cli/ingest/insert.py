@@ -26,7 +26,9 @@ _NAMED = {Fate.UPLOADED: "inserted", Fate.PLANNED: "would be inserted"}
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Args(Options):
     manifest: Path = file_argument("MANIFEST")
-    dry_run: bool = flag("Change nothing; check each blob by its first bytes and show what would be inserted.")
+    dry_run: bool = flag(
+        "Change nothing; show what would be inserted. Checks each blob by its first bytes, billed ones only with --yes."
+    )
     yes: bool = flag("Agree to the estimated cost.")
     leave_out: frozenset[Format] = option(frozenset(), "Leave out these formats: raw,video,psd.", kind=FORMATS)
     max_duration: float | None = option(None, "Stop cleanly after: 6h; the next run continues.")
@@ -62,7 +64,10 @@ def command(session: Session, args: Args) -> ExitCode:
         closing(Recogniser(settings.work, leave_out=args.leave_out)) as recogniser,
     ):
         _show_cost(session, parts.store, source, run, args)
-        for outcome in insert(source.entries(), parts, recogniser=recogniser, stop=run.stop, dry_run=args.dry_run):
+        entries, peeks = source.entries(), args.yes or session.terms.bill is Billing.NONE
+        if args.dry_run and not peeks:
+            run.say("the blobs are not read: their contents are not checked without --yes")
+        for outcome in insert(entries, parts, recogniser=recogniser, stop=run.stop, dry_run=args.dry_run, peeks=peeks):
             counted.add(outcome)
             reports.add(outcome)
             _show(run, outcome)

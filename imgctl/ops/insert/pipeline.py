@@ -46,9 +46,11 @@ def insert(
     recogniser: Recogniser,
     stop: StopSignal,
     dry_run: bool = False,
+    peeks: bool = True,
 ) -> Generator[FileOutcome]:
     """Insert the blob of every entry; yields one outcome per entry, and leaves the source blobs unchanged.
 
+    A dry run reads the first bytes of each blob if `peeks` is set.
     Starts no further blob after `stop` is set. Raises the error that ends the run (no bucket, no space, permission
     denied or store unreachable many times in a row, database unreachable) after the copies in flight have ended.
     """
@@ -62,7 +64,8 @@ def insert(
         finish=True,
         dry_run=dry_run,
     )
-    sources = Sources(parts=parts, recogniser=recogniser, stop=stop, dry_run=dry_run, failures=Failures(requests + 1))
+    failures = Failures(requests + 1)
+    sources = Sources(parts=parts, recogniser=recogniser, stop=stop, dry_run=dry_run, peeks=peeks, failures=failures)
     ingest = Ingest(entries, sources.read, order, store=parts.store, stop=stop)
     # First, because a HEAD cannot distinguish a missing bucket from a missing blob.
     ingest.bucket.result()
@@ -118,6 +121,7 @@ class Sources:
     recogniser: Recogniser
     stop: StopSignal
     dry_run: bool
+    peeks: bool
     failures: Failures
 
     def read(self, entries: Sequence[Entry], budget: ByteBudget) -> Iterator[Prepared[Entry] | FileOutcome]:
@@ -198,9 +202,11 @@ class Sources:
         return source.prepared(row, date_unlikely=description.date_unlikely)
 
     def _peek(self, source: Source) -> FileOutcome:
-        """Return the likely outcome of an insert, from the header alone, for a dry run."""
+        """Return the likely outcome of an insert, from the header at most, for a dry run."""
         if not source.blob.size:
             return self._empty(source)
+        if not self.peeks:
+            return source.outcome(Fate.PLANNED)
         try:
             self._recognised(source, self.parts.store.read(source.key, start=0, length=HEADER, etag=source.blob.etag))
         except UNFIT as error:
