@@ -13,8 +13,8 @@ def apply(plan: Plan, site: Site) -> Iterator[Applied]:
     """Perform every action of a plan; yields the fate of each that was begun before `site.stop` was set."""
     actions = plan.stream()
     while not site.stop.is_set() and (some := list(islice(actions, BATCH))):
-        for do, same in groupby(some, key=lambda action: action.do):
-            yield from performer_of(do)(list(same), site)
+        for performer, same in groupby(some, key=lambda action: performer_of(action.do)):
+            yield from performer(list(same), site)
 
 
 def check(plan: Plan) -> None:

@@ -24,9 +24,7 @@ class Args(Options):
         "Run the actions, and agree to the cost in the plan's estimate. Moves and restores in a directory run without."
     )
     dry_run: bool = flag("Do nothing; show the actions that are no longer possible, with --json all.")
-    rate: int | None = option(
-        None, "Send at most N requests a second; restores: restore requests, 500 by default. Repairs are not limited."
-    )
+    rate: int | None = option(None, "Send at most N requests a second; restores: restore requests, 500 by default.")
     max_duration: float | None = option(None, "Stop cleanly after: 6h; the same command continues.")
 
 

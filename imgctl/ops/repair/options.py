@@ -19,7 +19,8 @@ class RepairOrder:
 
     Orphans younger than `orphan_age_seconds` stay. More than `max_delete` of them, or more than `max_delete_percent`
     of the keys in scope, are refused as a whole, and so are more than `max_lost` missing originals: a wrong catalog or
-    a wrong bucket is likelier. Only keys under the prefixes in force may be deleted.
+    a wrong bucket is likelier. Only keys under the prefixes in force may be deleted. `rate` is in requests a second (None:
+    no bound).
     """
 
     apply: bool = False
@@ -31,6 +32,7 @@ class RepairOrder:
     max_delete_percent: float = 1.0
     max_lost: int = 100
     concurrency: int = 16
+    rate: int | None = None
     originals_prefix: str = ""
     variants_prefix: str = ""
 

@@ -20,13 +20,14 @@ from imgctl.keys import ORIGINAL
 from imgctl.model import Image, Recipe, Variant, fit
 from imgctl.ops.audit.findings import Code, Finding
 from imgctl.ops.common.open import Parts
-from imgctl.ops.common.range_reads import sha256_of
+from imgctl.ops.common.range_reads import CHUNK_BYTES, sha256_of
 from imgctl.ops.common.retry import StopSignal, read, write
 from imgctl.ops.erase.held import held
 from imgctl.ops.erase.options import EraseOrder
 from imgctl.ops.repair.decide import blob_key, decide, image_of
 from imgctl.ops.repair.options import ACTS, Decision, Do, Evidence, Fate, Outcome, RepairOrder
 from imgctl.ops.repair.trash import carry, trash_key
+from imgctl.run.budgets import RateLimit
 from imgctl.run.threads import thread_pool
 from imgctl.store.blobs.base import Blob, BlobStore
 from imgctl.store.catalog.queries import repairs as sql
@@ -45,6 +46,10 @@ _WRITE: dict[Do, Callable[[Connection, list[sql.SeenRow]], set[UUID]]] = {
 }
 LARGEST_VARIANT_BYTES = 256 * 2**20
 TOLERANCE_PX = 1
+# The copy looks at both keys first; a look at both blobs, a deletion.
+REQUESTS_A_TRASH = 6
+# A listing and a deletion.
+REQUESTS_AN_ERASURE = 2
 
 
 def repair(findings: Iterable[Finding], order: RepairOrder, parts: Parts, *, stop: StopSignal) -> Iterator[Outcome]:
@@ -77,13 +82,14 @@ class Repairs:
         self._parts = parts
         self._threads = threads
         self._stop = stop
+        self._rate = RateLimit(order.rate) if order.rate else None
 
     def decide(self, findings: Sequence[Finding]) -> list[Decision]:
         """Look up each finding's row and blobs, decide, and verify the decision against the bytes."""
         known = self._known(image_of(one, self._order) for one in findings)
         seen = self._threads.map(partial(self._look, known=known), findings)
         decisions = [decide(one, evidence, self._order) for one, evidence in zip(findings, seen, strict=True)]
-        return list(self._threads.map(lambda one: proven(one, self._parts), decisions))
+        return list(self._threads.map(self._proven, decisions))
 
     def perform(self, decisions: Sequence[Decision]) -> Iterator[Outcome]:
         """Perform the decisions, or (dry run) report them as planned; yields one outcome each, in no order."""
@@ -118,7 +124,7 @@ class Repairs:
         key, original = blob_key(finding, row), row.original_key if row else None
         # An unknown key is left unchanged, and the store may deny access to it.
         wanted = set() if finding.code is Code.UNKNOWN_KEY else {key, original}
-        found = {one: self._parts.store.details(one) for one in wanted if one}
+        found = {one: self._details(one) for one in wanted if one}
         return Evidence(
             now=known.now,
             row=row,
@@ -127,6 +133,19 @@ class Repairs:
             hold=known.holds.get(image, "") if image else "",
             erasure=known.erasures.get(image) if image else None,
         )
+
+    def _details(self, key: str) -> Blob | None:
+        self._wait_for(1)
+        return self._parts.store.details(key)
+
+    def _proven(self, decision: Decision) -> Decision:
+        self._wait_for(_proof_requests(decision))
+        return proven(decision, self._parts)
+
+    def _wait_for(self, requests: int) -> None:
+        """Wait until this many requests may be sent."""
+        if self._rate is not None and requests and (turn := self._rate.reserve(requests)):
+            self._stop.wait(turn)
 
     def _write(self, decisions: Sequence[Decision]) -> Iterator[Outcome]:
         if not decisions:
@@ -143,6 +162,7 @@ class Repairs:
         assert blob is not None
         assert key is not None
         target = trash_key(key, datetime.now(UTC).date())
+        self._wait_for(REQUESTS_A_TRASH)
         try:
             done = carry(self._parts.store, blob, target, certain=lambda: self._again(decision).do is Do.TRASH)
         except CatalogError:
@@ -158,6 +178,7 @@ class Repairs:
         store, key, now = self._parts.store, decision.key or "", self._again(decision)
         if now.do is not Do.ERASE:
             return _ended(decision, Fate.DRIFTED, now.detail)
+        self._wait_for(REQUESTS_AN_ERASURE)
         try:
             refused = list(store.purge(store.remnants([key])))
         except ImgctlError as error:
@@ -222,6 +243,14 @@ def _rows(decisions: Iterable[Decision]) -> list[sql.SeenRow]:
 def _row(one: Decision) -> Image:
     assert one.evidence.row is not None
     return one.evidence.row
+
+
+def _proof_requests(decision: Decision) -> int:
+    """Return the number of requests that `proven` sends: a HEAD, and the reads of the blob."""
+    original = decision.evidence.original
+    if decision.do is Do.CONFIRM and original is not None:
+        return 1 + -(-original.size // CHUNK_BYTES)
+    return 2 if decision.do is Do.REBIND else 0
 
 
 def proven(decision: Decision, parts: Parts) -> Decision:

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 from imgctl.errors import ImgctlError
@@ -18,7 +19,7 @@ from imgctl.ops.plan import Action, Applied, Fate, PlanWriter, Site, row_version
 from imgctl.ops.repair.decide import image_of
 from imgctl.ops.repair.options import ACTS, Decision, Do, Outcome, RepairOrder
 from imgctl.ops.repair.options import Fate as Repaired
-from imgctl.ops.repair.pipeline import Repairs, repair
+from imgctl.ops.repair.pipeline import BATCH, Repairs, repair
 from imgctl.run.scratch import Scratch
 from imgctl.run.threads import thread_pool
 from imgctl.store.catalog.queries.aggregates import named_keys
@@ -62,23 +63,29 @@ def perform_repairs(actions: Sequence[Action], site: Site) -> Iterator[Applied]:
         erased=True,
         orphan_age_seconds=0,
         concurrency=site.concurrency,
+        rate=site.rate,
         originals_prefix=store.originals_prefix,
         variants_prefix=store.variants_prefix,
     )
     with thread_pool(order.concurrency, name="repair") as threads:
-        repairs = Repairs(order, site.parts, threads, site.stop)
-        going: list[tuple[Action, Decision]] = []
-        for action, decision in zip(actions, repairs.decide([_finding(one) for one in actions]), strict=True):
-            if decision.do is Do.NOTHING:
-                yield Applied(action=action, fate=Fate.ALREADY, detail=decision.detail)
-            elif drift := _drift(action, decision):
-                yield Applied(action=action, fate=Fate.REFUSED, detail=drift)
-            else:
-                going.append((action, decision))
-        actions_of = {id(decision): action for action, decision in going}
-        for outcome in repairs.perform([decision for _, decision in going]):
-            action = actions_of[id(outcome.decision)]
-            yield Applied(action=action, fate=_FATES[outcome.fate], detail=outcome.detail)
+        repairs, left = Repairs(order, site.parts, threads, site.stop), iter(actions)
+        while not site.stop.is_set() and (batch := list(islice(left, BATCH))):
+            yield from _perform(batch, repairs)
+
+
+def _perform(actions: Sequence[Action], repairs: Repairs) -> Iterator[Applied]:
+    going: list[tuple[Action, Decision]] = []
+    for action, decision in zip(actions, repairs.decide([_finding(one) for one in actions]), strict=True):
+        if decision.do is Do.NOTHING:
+            yield Applied(action=action, fate=Fate.ALREADY, detail=decision.detail)
+        elif drift := _drift(action, decision):
+            yield Applied(action=action, fate=Fate.REFUSED, detail=drift)
+        else:
+            going.append((action, decision))
+    actions_of = {id(decision): action for action, decision in going}
+    for outcome in repairs.perform([decision for _, decision in going]):
+        action = actions_of[id(outcome.decision)]
+        yield Applied(action=action, fate=_FATES[outcome.fate], detail=outcome.detail)
 
 
 def _finding(action: Action) -> Finding:
