@@ -7,18 +7,22 @@ from collections import Counter
 from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import Self
+from unittest import mock
 from uuid import UUID
 
 import pytest
 from sqlalchemy import update
 
 from imgctl.cli.cold import transition as command
-from imgctl.keys import PROBES
+from imgctl.keys import BATCH_JOBS, PROBES
 from imgctl.model import Image, Status, StorageClass
-from imgctl.ops.transition import move
+from imgctl.ops.common import spend
+from imgctl.ops.transition import job, move
+from imgctl.pricing.estimate import Billing
 from imgctl.store.catalog.engine import open_catalog
 from imgctl.store.catalog.schema import images
 from tests.parts.middlebox import Reply, Seen, middlebox, s3_error
+from tests.parts.postgres import sqlite_catalog
 from tests.parts.proxy import Fault, fault_proxy
 from tests.parts.seaweed import S3Server
 from tests.whole.cold import archive, cold_of, originals
@@ -496,6 +500,39 @@ def test_what_a_rule_moved_is_told_to_the_rows(place: Deployment) -> None:
     assert dry.summary["recorded"] == 1 and "1 row names another class" in dry.err
     assert (done.summary["recorded"], done.summary["moved"]) == (1, 2)
     assert classes(place) == [("GLACIER", "GLACIER")] * 3
+
+
+def _small_copies_at_aws() -> None:
+    """Replace S3 Batch Operations, which no test server has; they copy up to 1000 bytes."""
+    mock.patch.object(spend, "billing", return_value=Billing.AWS).start()
+    mock.patch.object(job, "create_copy_job", return_value="00e123a4-c0d8-41f4-a0eb-b46f9ba5b07c").start()
+    mock.patch.object(job, "LARGEST_COPY_BYTES", 1000).start()
+
+
+@pytest.mark.parametrize("acts", ["--dry-run", "--yes"])
+def test_an_original_too_large_for_a_batch_job_is_left_out_and_named(
+    tmp_path: Path, moto_s3: S3Server, acts: str
+) -> None:
+    store = moto_s3.settings(moto_s3.new_bucket())
+    deployment = Deployment(directory=tmp_path, catalog_url=sqlite_catalog(tmp_path), store=store)
+    stock(deployment, 1, size=1000)
+    small, large = stock(deployment, 1, first=1, size=1001)
+    batch = ("--via", "batch", "--role-arn", "arn:aws:iam::123456789012:role/r", "--min-size", "0")
+
+    done = deployment.start(*GLACIER, *batch, acts, "--json", before=_small_copies_at_aws).wait()
+
+    assert done.code == 3, done.err
+    assert done.summary["reasons"] == {"above_batch_size": {"originals": 1, "bytes": 1001}}
+    assert f"left out {large.original_key}: " in done.err
+    assert "imgctl transition without --via batch" in done.err
+    manifests = [blob.key for blob in deployment.open_store().scan(prefix=BATCH_JOBS)]
+    if acts == "--yes":
+        [manifest] = manifests
+        text = deployment.open_store().get(manifest).decode()
+        assert [line.partition(",")[2] for line in text.splitlines()] == [small.original_key]
+        assert [row.storage_class for row in deployment.images()] == ["GLACIER", None]
+    else:
+        assert manifests == []
 
 
 @pytest.mark.parametrize(

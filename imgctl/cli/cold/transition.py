@@ -16,7 +16,7 @@ from imgctl.ops.common.retry import read
 from imgctl.ops.common.tally import Tally, Totals
 from imgctl.ops.transition.eligibility import TARGETS, target_of
 from imgctl.ops.transition.job import TransitionJob, Via
-from imgctl.ops.transition.options import Fate, Outcome, Policy, TransitionOrder, older
+from imgctl.ops.transition.options import Fate, Outcome, Policy, Reason, TransitionOrder, older
 from imgctl.ops.transition.survey import Bill
 from imgctl.pricing.estimate import Billing
 from imgctl.pricing.lines import dollars
@@ -100,7 +100,8 @@ def command(session: Session, args: Args) -> ExitCode:
     --via copy       this machine requests a copy in place for each original
     --via lifecycle  sets a rule on the bucket, which checks no variants; the next `transition` updates the rows.
                      az:// prints the account's policy, for its owner to set
-    --via batch      creates a job of S3 Batch Operations; a `transition` a day later confirms the rows
+    --via batch      creates a job of S3 Batch Operations; a `transition` a day later confirms the rows. Originals
+                     above 5 GiB are left out and named, with exit code 3
     """
     args.check()
     settings = session.settings
@@ -129,9 +130,7 @@ def command(session: Session, args: Args) -> ExitCode:
 def _run(run: Running, job: TransitionJob, args: Args) -> ExitCode:
     """Survey the originals, print the estimate, and move them as the options say."""
     session, found = run.session, job.found
-    for outcome in job.survey():
-        if not job.acts:
-            session.data(_record(outcome))
+    _survey(run, job)
     stopped = run.stop.is_set()
     if args.plan and not stopped:
         actions = count_of(found.objects, "action")
@@ -153,7 +152,16 @@ def _run(run: Running, job: TransitionJob, args: Args) -> ExitCode:
     _conclude(session, found.tally, to=args.to, moved=moved)
     if not stopped:
         job.check_agreed()
-    return run.exit_code(partly=bool(job.bad) and job.via is Via.COPY)
+    too_large = Reason.ABOVE_BATCH_SIZE in found.tally.reasons
+    return run.exit_code(partly=too_large or (bool(job.bad) and job.via is Via.COPY))
+
+
+def _survey(run: Running, job: TransitionJob) -> None:
+    for outcome in job.survey():
+        if not job.acts:
+            run.session.data(_record(outcome))
+        if outcome.reason is Reason.ABOVE_BATCH_SIZE:
+            run.say(f"left out {outcome.image.original_key}: {outcome.detail}", always=True)
 
 
 def _move(run: Running, job: TransitionJob) -> ExitCode:

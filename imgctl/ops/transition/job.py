@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import partial
@@ -19,10 +19,10 @@ from imgctl.ops.common.rows import BadId
 from imgctl.ops.common.spend import Terms, agree
 from imgctl.ops.plan import PlanWriter
 from imgctl.ops.transition.copy_in_store import seen_of
-from imgctl.ops.transition.eligibility import Verdict
+from imgctl.ops.transition.eligibility import Refusal, Verdict
 from imgctl.ops.transition.from_plan import DO, action_of
 from imgctl.ops.transition.move import transition
-from imgctl.ops.transition.options import Outcome, TransitionOrder
+from imgctl.ops.transition.options import Outcome, Reason, TransitionOrder
 from imgctl.ops.transition.survey import Bill, Judges, Survey, bill_of, judges, survey
 from imgctl.pricing.estimate import Billing
 from imgctl.pricing.moves import Origin, break_even_bytes
@@ -30,10 +30,13 @@ from imgctl.pricing.prices import STANDARD
 from imgctl.store.aws import lifecycle as aws
 from imgctl.store.aws.batch_operations import Job, create_copy_job, write_manifest
 from imgctl.store.blobs.clouds import lifecycle as clouds
+from imgctl.store.blobs.s3.copy import CopyLimits
 from imgctl.store.catalog.queries.storage_class import promise_moves
 from imgctl.store.lifecycle import LifecyclePlan
-from imgctl.units import DAY_SECONDS, count_of
+from imgctl.units import DAY_SECONDS, count_of, format_bytes
 
+# S3 Batch Operations copy by one CopyObject each.
+LARGEST_COPY_BYTES = CopyLimits().largest
 # A job's rows stay promised for this long; after that `transition` confirms or moves each.
 JOB_SECONDS = 86_400.0
 
@@ -134,7 +137,19 @@ class TransitionJob:
             agree(what, self.bill.estimate.one_off, self.terms, yes=self.yes, dry_run=looks)
 
     def _judges(self) -> AbstractContextManager[Judges]:
-        return judges(self.order, parts=self.parts, stop=self.stop)
+        check = _batchable if self.via is Via.BATCH else lambda verdict: verdict
+        return judges(self.order, parts=self.parts, stop=self.stop, check=check)
+
+
+def _batchable(verdict: Verdict) -> Verdict:
+    """Return the verdict, or a refusal if S3 Batch Operations cannot copy the original."""
+    if verdict.refusal is not None or verdict.blob is None or verdict.blob.size <= LARGEST_COPY_BYTES:
+        return verdict
+    detail = (
+        f"S3 Batch Operations copy at most {format_bytes(LARGEST_COPY_BYTES)}, it has {format_bytes(verdict.blob.size)}: "
+        "move it by imgctl transition without --via batch"
+    )
+    return replace(verdict, refusal=Refusal(Reason.ABOVE_BATCH_SIZE, detail))
 
 
 def rule_of(store: StoreSettings, order: TransitionOrder, *, older_than_seconds: float) -> LifecyclePlan:

@@ -29,6 +29,7 @@ class Reason(StrEnum):
     UNPRICED = "unpriced"
     BELOW_MIN_SIZE = "below_min_size"
     BELOW_BREAK_EVEN = "below_break_even"
+    ABOVE_BATCH_SIZE = "above_batch_size"
     CHANGED = "changed"
     STOPPED = "stopped"
 
