@@ -111,7 +111,7 @@ def _rights(catalog: Catalog) -> Iterator[Check]:
 
 
 def _erasures(catalog: Catalog, settings: Settings) -> Iterator[Check]:
-    """Report unfinished erasures that began with another [serve] secret; they cannot finish while any user is held."""
+    """Report unfinished erasures that began with another or unknown [serve] secret; they cannot finish while any user is held."""
     from imgctl.ops.erase.options import EraseOrder
     from imgctl.ops.erase.subject import of_another_secret
     from imgctl.store.catalog.queries.holds import in_force
@@ -120,7 +120,7 @@ def _erasures(catalog: Catalog, settings: Settings) -> Iterator[Check]:
     with catalog.read() as connection:
         is_held = bool(count and in_force(connection))
     if count:
-        detail = f"{count_of(count, 'unfinished erasure')} began with another [serve] secret"
+        detail = f"{count_of(count, 'unfinished erasure')} began with another or unknown [serve] secret"
         stuck = ", and cannot finish while any user is held" if is_held else ""
         hint = "set that secret, then imgctl erase --unfinished --yes"
         level = Level.FAIL if is_held else Level.WARN

@@ -101,12 +101,12 @@ def _erasures(parts: Parts, hold: LegalHold, stop: StopSignal) -> TooLate:
         now = read(parts.catalog, clock, stop=stop)
         for one in some:
             notes = Notes.read(one.notes)
-            if not secret or not notes.can_compare(order.secret_id):
-                found.unknown += 1
-            elif one.owner == owner:
+            if one.owner == owner:
                 found.erasing += 1
                 # Until it settles, a worker or an upload may still put blobs of it, and delete them again.
                 found.begun += bool(notes.found) or one.settles_at > now
+            elif not notes.can_compare(order.secret_id):
+                found.unknown += 1
         after = some[-1].id
     ended = read(parts.catalog, partial(erased_since, owner=owner, at=hold.held_at), stop=stop) if secret else 0
     found.erasing, found.begun = found.erasing + ended, found.begun + ended

@@ -176,6 +176,57 @@ def test_repair_keeps_what_comes_back_of_an_erased_image_while_its_owner_is_held
     assert held.open_store().head(theirs) is None
 
 
+@pytest.mark.parametrize("secret", ["another secret", ""])
+def test_repair_keeps_what_comes_back_if_the_owner_cannot_be_compared(held: Deployment, secret: str) -> None:
+    theirs = next(one.original_key or "" for one in held.images() if one.user_id == OTHER)
+    data = held.open_store().get(theirs)
+    assert held.run("erase", "--user", str(OTHER), "--confirm-user", str(OTHER), "--yes").code == 0
+    held.open_store().create(theirs, data, content_type="image/jpeg")
+    repair = ("repair", "--grace", "0s", "--erased", "--apply", "--json")
+
+    kept = held.with_settings(SERVE_SECRET=secret).run(*repair)
+    left = held.open_store().head(theirs)
+    gone = held.run(*repair)
+
+    details = [(one["fate"], "another [serve] secret" in str(one["detail"])) for one in kept.of("repair")]
+    assert details == [("left", True)]
+    assert left is not None
+    assert [one["fate"] for one in gone.of("repair")] == ["mended"]
+
+
+def test_repair_keeps_what_comes_back_of_an_erasure_that_noted_no_secret(held: Deployment, tmp_path: Path) -> None:
+    from sqlalchemy import update
+
+    from imgctl.store.catalog.engine import open_catalog
+    from imgctl.store.catalog.schema import erased
+
+    theirs = next(one.original_key or "" for one in held.images() if one.user_id == OTHER)
+    data, receipt = held.open_store().get(theirs), tmp_path / "receipt.jsonl"
+    assert (
+        held.run("erase", "--user", str(OTHER), "--confirm-user", str(OTHER), "--yes", "--receipt", receipt).code == 0
+    )
+    held.open_store().create(theirs, data, content_type="image/jpeg")
+    # As 1.0.0rc1 left its tombstones.
+    catalog = open_catalog(held.catalog_url)
+    with catalog.write() as connection:
+        connection.execute(update(erased).values(notes=None))
+    catalog.close()
+    repair = ("repair", "--grace", "0s", "--erased", "--apply", "--json")
+
+    unknown = held.run(*repair)
+    held.run("hold", "--user", str(OTHER), "--reason", "case 4712")
+    known = held.run(*repair)
+    held.run("release", "--user", str(OTHER))
+    there = held.open_store().head(theirs)
+    again = held.run("erase", "--again", receipt, "--yes", "--receipt", tmp_path / "again.jsonl")
+
+    found = [str(one["detail"]) for run in (unknown, known) for one in run.of("repair")]
+    assert [word in detail for word, detail in zip(("is not known", "case 4712"), found, strict=True)] == [True, True]
+    assert there is not None
+    assert again.code == 0, again.err
+    assert held.open_store().head(theirs) is None
+
+
 def test_undelete_leaves_the_trash_of_an_erased_image_where_it_is(held: Deployment) -> None:
     theirs = next(one.original_key or "" for one in held.images() if one.user_id == OTHER)
     data, trashed = held.open_store().get(theirs), f"trash/2026-11-22/{theirs}"

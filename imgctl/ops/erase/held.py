@@ -13,6 +13,10 @@ _INCOMPARABLE = (
     "it may be of a held user: its erasure began with another [serve] secret, so its owner cannot be compared with holds; "
     "run it with that secret, or after the holds are released"
 )
+_UNKNOWN = (
+    "it may be of a held user: the [serve] secret of its erasure is not known, so its owner cannot be compared with holds; "
+    "run it after the holds are released"
+)
 
 
 def held(connection: Connection, erasing: Iterable[Erasure], order: EraseOrder) -> dict[UUID, str]:
@@ -25,7 +29,9 @@ def held(connection: Connection, erasing: Iterable[Erasure], order: EraseOrder) 
         return {}
     found: dict[UUID, str] = {}
     for one in erasing:
-        is_known = Notes.read(one.notes).can_compare(order.secret_id)
-        if line := by_owner.get(one.owner, "") if is_known else _INCOMPARABLE:
+        notes = Notes.read(one.notes)
+        if line := by_owner.get(one.owner):
             found[one.id] = line
+        elif not notes.can_compare(order.secret_id):
+            found[one.id] = _INCOMPARABLE if notes.secret_id else _UNKNOWN
     return found

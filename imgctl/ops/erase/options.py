@@ -79,7 +79,8 @@ class Outcome:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notes:
     """Notes on an image that is being erased: the keys its row named, the sizes of the blobs found, the counts of
-    blobs and bytes deleted by earlier erasures, and the id of the secret that its owner is hashed with.
+    blobs and bytes deleted by earlier erasures, and the id of the secret that its owner is hashed with, which alone
+    stays at the end.
     """
 
     named: tuple[str, ...] = ()
@@ -96,8 +97,13 @@ class Notes:
         return cls(named=tuple(named), found=found, before=(before[0], before[1]), secret_id=secret_id)
 
     def can_compare(self, secret_id: str) -> bool:
-        """Whether the owner's digest was made with this secret; earlier releases did not note the secret's id."""
-        return self.secret_id in ("", secret_id)
+        """Whether the owner's digest was made with this secret; unknown, so no, if 1.0.0rc1 made it."""
+        return self.secret_id == secret_id
+
+    @property
+    def tombstone(self) -> str:
+        """The notes of an erasure that has ended, as JSON."""
+        return json.dumps({"secret": self.secret_id}, separators=(",", ":"))
 
     @property
     def text(self) -> str:

@@ -23,7 +23,7 @@ from imgctl.ops.common.row_blobs import keys_of
 from imgctl.ops.erase.options import EraseOrder, Fate, Notes, Outcome
 from imgctl.ops.erase.subject import Named, Subject
 from imgctl.ops.erase.wipe import Wiper
-from imgctl.store.catalog.queries.erased import Erasure, Mark, conclude, erasures, locked, mark
+from imgctl.store.catalog.queries.erased import Erasure, Mark, Tombstone, conclude, erasures, locked, mark
 from imgctl.store.catalog.queries.holds import held_among, lock_holds
 from imgctl.store.catalog.queries.lookups import clock
 from imgctl.store.catalog.queries.operations import forget_user
@@ -145,10 +145,11 @@ class _Run:
             if one.id in held:
                 yield Outcome(subject=str(one.id), fate=Fate.HELD, detail=held[one.id])
         free = [one for one in some if one.id not in held]
-        clean = [one.id for one in free if one.id not in kept]
-        for _ in write_parts(self._parts.catalog, clean, conclude, stop=self._stop):
+        clean = [one for one in free if one.id not in kept]
+        tombstones = [Tombstone(id=one.id, notes=Notes.read(one.notes).tombstone) for one in clean]
+        for _ in write_parts(self._parts.catalog, tombstones, conclude, stop=self._stop):
             pass
-        now = read(self._parts.catalog, partial(erasures, ids=clean), stop=self._stop)
+        now = read(self._parts.catalog, partial(erasures, ids=[one.id for one in clean]), stop=self._stop)
         for one in free:
             if one.id in kept:
                 yield Outcome(subject=str(one.id), fate=Fate.LOCKED, detail=kept[one.id])

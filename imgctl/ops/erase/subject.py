@@ -100,14 +100,13 @@ class Subject:
 
 
 def of_another_secret(catalog: Catalog, secret_id: str) -> int:
-    """Count the unfinished erasures that began with another secret."""
+    """Count the unfinished erasures that began with another secret, or an unknown one."""
     count, after = 0, FIRST
     while True:
         with catalog.read() as connection:
             several = page(connection, owner=None, erasing=True, after=after)
         if not several:
             return count
-        # Erasures that began before the id of the secret was noted have none.
         count += sum(not Notes.read(one.notes).can_compare(secret_id) for one in several)
         after = several[-1].id
 

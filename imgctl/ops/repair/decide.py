@@ -19,7 +19,7 @@ def decide(finding: Finding, seen: Evidence, order: RepairOrder) -> Decision:
     """Return the repair for this finding in its current state."""
     do, detail = _judged(finding, seen, order)
     if do in _DELETES and seen.hold:
-        do, detail = Do.LEAVE, f"its owner's images must not be deleted: {seen.hold}"
+        do, detail = Do.LEAVE, f"it must not be deleted: {seen.hold}"
     return Decision(finding=finding, do=do, detail=detail, evidence=seen, key=blob_key(finding, seen.row))
 
 

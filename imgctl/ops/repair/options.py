@@ -75,7 +75,7 @@ class Fate(StrEnum):
 class Evidence:
     """The row, its original and the finding's blob just before the repair (None: missing).
 
-    `hold` is why the owner's images must not be deleted; `erasure` is set if the row is gone because the image is being
+    `hold` is why nothing of the image must be deleted; `erasure` is set if the row is gone because the image is being
     erased, or was.
     """
 

@@ -208,7 +208,8 @@ Index("idx_claimable", images.c.id)
 Index("idx_failed", images.c.id)
 
 # Erased images. The row is deleted from `images` in the same transaction, so that no listing, link, queue or lease holder
-# finds it. `notes` (JSON) holds the keys of the row and the blobs found; null at the end.
+# finds it. `notes` (JSON) holds the keys of the row, the blobs found and the id of the owner's HMAC key, which alone
+# stays at the end.
 erased = Table(
     "erased",
     metadata,

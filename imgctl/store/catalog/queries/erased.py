@@ -33,8 +33,8 @@ from imgctl.store.catalog.schema import COLUMNS, erased, images, now
 class Erasure:
     """An image that is being erased (`erased_at` is None) or was; `blobs` and `bytes` count the deleted blobs.
 
-    `owner` is a keyed hash of the user's id, `notes` (JSON) describes the blobs while any is left. After `settles_at` no
-    lease on the row and no pending put of its original can exist.
+    `owner` is a keyed hash of the user's id, `notes` (JSON) describes the blobs while any is left, and has the id of
+    the hash's key. After `settles_at` no lease on the row and no pending put of its original can exist.
     """
 
     id: UUID
@@ -71,6 +71,14 @@ class Found:
     notes: str
     blobs: int
     bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tombstone:
+    """An erasure to conclude, and the notes that stay."""
+
+    id: UUID
+    notes: str
 
 
 _COLUMNS = tuple(erased.c[field.name] for field in fields(Erasure))
@@ -164,11 +172,11 @@ def _note_found(rows: FromClause) -> Update:
     return update(erased).where(erased.c.id == rows.c.id, _ERASING).values(**seen)
 
 
-def conclude(connection: Connection, ids: Iterable[UUID]) -> set[UUID]:
+def conclude(connection: Connection, some: Iterable[Tombstone]) -> set[UUID]:
     """Turn settled erasures whose blobs are all deleted into tombstones; returns the changed ids."""
-    return batch.changed(connection, _conclude, batch.Ref, batch.refs(ids))
+    return batch.changed(connection, _conclude, Tombstone, some)
 
 
 def _conclude(rows: FromClause) -> Update:
     settled = update(erased).where(erased.c.id == rows.c.id, _ERASING, erased.c.settles_at <= now())
-    return settled.values(erased_at=now(), notes=null()).returning(erased.c.id)
+    return settled.values(erased_at=now(), notes=rows.c.notes).returning(erased.c.id)
