@@ -278,6 +278,38 @@ def test_what_was_erased_between_two_runs_is_in_no_bag(filled: Deployment, tmp_p
     assert {*map(digest, files_of(tmp_path / kind, tmp_path).values())} == {one.sha256 for one in (bad, *rest)}
 
 
+@pytest.mark.parametrize("kind", ["bag", "bag.zip"])
+@pytest.mark.parametrize("left", [18, 0])
+def test_the_next_run_drops_erased_images_of_an_unfinished_export(
+    filled: Deployment, tmp_path: Path, kind: str, left: int
+) -> None:
+    found, store = filled.images(), filled.open_store()
+    bad, gone = found[-1], found[5:6] if left else found
+    kept = {image.id: store.get(image.original_key or "") for image in found}
+    store.delete([bad.original_key or ""])
+    first = filled.run(*EXPORT, "--out", tmp_path / kind)
+    before = _bytes_of(tmp_path, kind)
+    for image in gone:
+        change(filled, image)
+
+    second = filled.run(*EXPORT, "--out", tmp_path / kind)
+
+    after = _bytes_of(tmp_path, kind)
+    [state] = (filled.directory / ".local" / "state" / "imgctl").glob("export-*.db")
+    assert (first.code, second.code) == (3, 3 if left else 1), second.err
+    assert f"{len(gone)} image" in second.err
+    assert all(kept[image.id] in before for image in gone if image is not bad)
+    assert not any(kept[image.id] in after for image in gone)
+    assert sum(kept[image.id] in after for image in found) == left
+    assert not any(str(image.id).encode() in state.read_bytes() for image in gone)
+
+
+def _bytes_of(place: Path, kind: str) -> bytes:
+    """All bytes of an unfinished bag."""
+    files = [place / f"{kind}.part"] if kind.endswith(".zip") else [*(place / kind).rglob("*.*")]
+    return b"\0".join(file.read_bytes() for file in files if file.is_file())
+
+
 def test_erased_images_are_said_and_not_handed_over(filled: Deployment, tmp_path: Path) -> None:
     erasing = filled.with_settings(SERVE_SECRET="s" * 40)
     gone = filled.images()[0]

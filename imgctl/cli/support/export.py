@@ -74,6 +74,8 @@ def command(session: Session, args: Args) -> ExitCode:
             _say_done(run, job)
             _summary(session, job)
             return run.exit_code(partly=_lacks(job))
+        if not args.dry_run and (gone := job.drop_erased()):
+            run.say(f"{count_of(gone, 'image')} removed from the unfinished {args.out}: not in the catalog any more")
         _prepare(run, parts, job, args)
         if args.dry_run:
             session.text("nothing was written")

@@ -6,6 +6,7 @@ from concurrent.futures import Future
 from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from heapq import nsmallest
 from pathlib import Path
 from typing import TypeAlias
@@ -18,7 +19,7 @@ from imgctl.keys import ORIGINAL
 from imgctl.model import Image, Status
 from imgctl.ops.common.checkpoint import counted, load_state, save_state, state_file
 from imgctl.ops.common.open import Parts
-from imgctl.ops.common.retry import Failures, StopSignal
+from imgctl.ops.common.retry import Failures, StopSignal, read
 from imgctl.ops.common.rows import Chosen, pages
 from imgctl.ops.common.tally import Tally
 from imgctl.ops.export.bag import Bag, record_of
@@ -33,7 +34,7 @@ from imgctl.run.limits import return_large_buffers
 from imgctl.run.threads import thread_pool
 from imgctl.store.blobs.open import local_roots, open_store
 from imgctl.store.catalog.queries.aggregates import count_since
-from imgctl.store.catalog.queries.lookups import Scope, clock
+from imgctl.store.catalog.queries.lookups import Scope, by_ids, clock
 
 _STRANGERS_SHOWN = 20
 _Item: TypeAlias = "tuple[Wanted, Written | None] | Outcome"
@@ -80,6 +81,23 @@ class ExportJob:
         with self.parts.catalog.read() as connection:
             self.newer = max(0, count_since(connection, self.order.user, done.as_of) - done.since)
         return True
+
+    def drop_erased(self) -> int:
+        """Remove images that no longer exist from what an earlier run left; returns how many: a bag has no erased images."""
+        if not self._database.exists():
+            return 0
+        count = 0
+        with closing(open_sink(self.parts.settings, self.order.out)) as sink, closing(State(self._database)) as state:
+            for ids in state.pages():
+                known = read(self.parts.catalog, partial(by_ids, ids=ids), stop=self.stop)
+                gone = set(ids) - known.keys()
+                count += len(gone)
+                for path in state.forget_images(gone):
+                    if sink.removes:
+                        sink.remove(path)
+            if count and isinstance(sink, ZipSink):
+                sink.begin(state.keep_until(sink.size()))
+        return count
 
     def outcomes(self) -> Iterator[Outcome]:
         """Fetch and write missing blobs; completes the bag if nothing is missing afterwards."""
@@ -202,15 +220,19 @@ class ExportJob:
             state.leave_out(wanted.image.id, wanted.role, outcome.detail, record=record_of(wanted.image))
 
     def _drop_gone(self, sink: Sink, state: State) -> None:
-        """Remove files that an earlier run wrote of images that no longer exist: a bag has no erased images."""
+        """Remove files of images and variants that ceased to exist during the run, or whose variant did since an earlier one."""
+        found = False
         while gone := state.gone():
-            if not sink.removes:
-                state.discard()
-                message = "images in the unfinished ZIP file no longer exist: the file is started again"
-                raise StateError(message, hint="run the same command again")
+            found = True
             for image, role, path in gone:
-                sink.remove(path)
+                if sink.removes:
+                    sink.remove(path)
                 state.forget(image, role)
+        if found and isinstance(sink, ZipSink):
+            sink.cut(state.keep_until(sink.size()))
+            state.save()
+            message = "files in the unfinished ZIP no longer exist in the archive: it was cut before the first of them"
+            raise StateError(message, hint="run the same command again")
         state.save()
 
     def _finish(self, sink: Sink, state: State) -> None:

@@ -73,6 +73,8 @@ class State:
             self._connection = sqlite3.connect(file, timeout=0.1, isolation_level=None)
             # Locked to the end: two runs would assign the same names.
             self._connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+            # Entries of erased images leave nothing in free pages.
+            self._connection.execute("PRAGMA secure_delete = ON")
             self._connection.execute("BEGIN IMMEDIATE")
             self._connection.execute(_SCHEMA)
             self._connection.execute(_COMPLETION)
@@ -91,11 +93,6 @@ class State:
             if self._connection.in_transaction:
                 self._connection.execute("COMMIT")
         self._connection.close()
-
-    def discard(self) -> None:
-        """Delete all entries, so that the export starts again."""
-        self._execute("DELETE FROM files")
-        self.save()
 
     @property
     def is_due(self) -> bool:
@@ -178,6 +175,22 @@ class State:
             (self.run,),
         )
         return [(UUID(image), role, path) for image, role, path in rows]
+
+    def pages(self) -> Iterator[list[UUID]]:
+        """Yield the images that have entries, in pages in the order of ids."""
+        last = ""
+        while rows := self._execute(
+            "SELECT DISTINCT image FROM files WHERE image > ? ORDER BY image LIMIT 1000", (last,)
+        ).fetchall():
+            last = rows[-1][0]
+            yield [UUID(image) for (image,) in rows]
+
+    def forget_images(self, images: Iterable[UUID]) -> Iterator[str]:
+        """Remove all entries of images; yields the path of each written file before its entry goes."""
+        for image in images:
+            written = self._execute(f"SELECT path FROM files WHERE image = ? AND {_DONE}", (str(image),))  # noqa: S608
+            yield from [path for (path,) in written]
+            self._execute("DELETE FROM files WHERE image = ?", (str(image),))
 
     def forget(self, image: UUID, role: str) -> None:
         """Remove the entry of a blob that no longer belongs in the bag."""

@@ -67,6 +67,16 @@ class ZipSink(Sink):
         """Return how many bytes an earlier run left."""
         return self._part.stat().st_size if self._part.exists() else 0
 
+    def cut(self, end: int) -> None:
+        """Drop everything after the first `end` bytes of the unfinished file."""
+        try:
+            with self._lock:
+                self._opened.truncate(end)
+                self._end = end
+        except OSError as error:
+            raise unwritable(self._part, error) from None
+        self.sync()
+
     def put(
         self, path: str, pieces: Iterable[bytes], *, content_type: str, at: datetime, over: bool = False
     ) -> Written:
