@@ -304,6 +304,17 @@ def test_a_hold_on_a_user_without_images_is_set_and_noted(held: Deployment) -> N
     assert "no images" not in known.err
 
 
+def test_the_history_of_a_held_user_names_the_user_after_another_erasure(held: Deployment) -> None:
+    assert held.run("erase", "--user", str(OTHER), "--confirm-user", str(OTHER), "--yes").code == 0
+    held.run("hold", "--user", str(OTHER), "--reason", "case 4712")
+
+    again = held.run("erase", "--user", str(OTHER), "--confirm-user", str(OTHER), "--yes")
+    holds = [one["user_id"] for one in held.run("history", "--json").of("operation") if one["command"] == "hold"]
+
+    assert again.code == 0, again.err
+    assert sorted(map(str, holds)) == [str(USER), str(OTHER)]
+
+
 def test_a_hold_that_comes_too_late_says_for_how_many_images(held: Deployment) -> None:
     from sqlalchemy import update
 

@@ -24,7 +24,7 @@ from imgctl.ops.erase.options import EraseOrder, Fate, Notes, Outcome
 from imgctl.ops.erase.subject import Named, Subject
 from imgctl.ops.erase.wipe import Wiper
 from imgctl.store.catalog.queries.erased import Erasure, Mark, Tombstone, conclude, erasures, locked, mark
-from imgctl.store.catalog.queries.holds import held_among, lock_holds
+from imgctl.store.catalog.queries.holds import held_among, in_force, lock_holds
 from imgctl.store.catalog.queries.lookups import clock
 from imgctl.store.catalog.queries.operations import forget_user
 
@@ -47,7 +47,14 @@ def erase(parts: Parts, order: EraseOrder, *, stop: StopSignal) -> Iterator[Outc
         yield Outcome(subject=bad.where, fate=Fate.MISSING, detail=bad.detail)
     yield from _Run(parts, order, subject, stop=stop).outcomes()
     if order.user_id is not None and not stop.is_set() and next(subject.named(), None) is None:
-        write(parts.catalog, partial(forget_user, user_id=order.user_id), stop=stop)
+        write(parts.catalog, partial(_forget, user_id=order.user_id), stop=stop)
+
+
+def _forget(connection: Connection, user_id: UUID) -> None:
+    """Remove the user from the history, unless the user is held."""
+    lock_holds(connection)
+    if not in_force(connection, user_id):
+        forget_user(connection, user_id)
 
 
 def check_secret(secret: str) -> None:
