@@ -14,7 +14,7 @@ from tools.docs import commands
 
 CHANGE_NOTHING = {
     "cost actual", "cost cards", "cost lab", "cost model", "cost what-if", "completion", "demo", "doctor", "help", "history",
-    "find", "show", "stats", "top", "url", "verify",
+    "find", "show", "stats", "top", "verify",
 }  # fmt: skip
 
 
@@ -67,6 +67,20 @@ def test_a_run_is_recorded_with_its_scope_its_counts_and_its_end(embedded: Deplo
         "upload",
     ]
     assert "imgctl history --id" in embedded.run("show", str(image.id)).out
+
+
+def test_a_link_to_an_original_is_recorded_for_its_image_alone(embedded: Deployment, album: Path) -> None:
+    (album / "2.jpg").write_bytes(photo(2))
+    embedded.run("upload", album, "--user", str(USER))
+    embedded.run("work", "--drain")
+    asked, other = embedded.images()
+    embedded.run("url", str(asked.id))
+    embedded.run("url", asked.original_key or "", "--original")
+
+    [link] = operations(embedded, "--id", str(asked.id), "--command", "url")
+    assert (link["who"], link["exit_code"]) == (who(), 0)
+    assert link["scope"] == {"image": asked.original_key, "original": True}
+    assert operations(embedded, "--id", str(other.id), "--command", "url") == []
 
 
 def test_what_changes_nothing_is_not_written_down(embedded: Deployment, album: Path) -> None:

@@ -36,7 +36,7 @@ def command(session: Session, args: Args) -> ExitCode:
 
     With --user: the operations on this user and those on all users. With --id: the operations that name the image, or
     that chose images among which it may be. An operation without an end is running, or was killed. Commands that hand out
-    originals (get, export) are listed, too. Nothing can be deleted from this list.
+    originals (get, export, url --original) are listed, too. Nothing can be deleted from this list.
     """
     count = 0
 

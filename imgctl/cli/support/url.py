@@ -26,6 +26,7 @@ class Args(Options):
 
 @subcommand(
     Args,
+    changes=lambda args: args.original,
     examples="""
 imgctl url 0190b2b4-0000-7000-8000-000000000001 --width 400
 imgctl url 0190b2b4 --variant thumb --no-cdn --expires 15m
@@ -38,7 +39,7 @@ def command(session: Session, args: Args) -> ExitCode:
 
     A CDN link contains a digest of the settings that built the variant, so that caches fetch a rebuilt one again. For an
     original that is archived by its row there is no link until it is restored: the error shows the next step. A link to a
-    file of a directory is not signed and does not expire.
+    file of a directory is not signed and does not expire. `imgctl history` lists who asked for a link to an original.
     """
     if sum((args.width is not None, args.variant is not None, args.original)) > 1:
         raise UsageError("--width, --variant and --original exclude each other", hint="choose one")

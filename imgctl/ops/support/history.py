@@ -14,7 +14,7 @@ from imgctl.store.catalog.engine import Catalog
 from imgctl.store.catalog.queries.lookups import PAGE_ROWS, Scope, by_id
 from imgctl.store.catalog.queries.operations import Operation, newest
 
-_NAMING = ("images", "id")
+_NAMING = ("images", "image", "id")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +61,10 @@ def may_concern(one: Operation, image_id: UUID, image: Image | None) -> bool:
     options = scope_of(one)
     # With `erase --again` these options name receipts, not images.
     naming = () if options.get("again") else _NAMING
-    named = [text for option in naming for text in cast("list[str]", options.get(option) or [])]
+    given = [options[option] for option in naming if option in options]
+    named = [
+        text for value in given for text in (cast("list[str]", value) if isinstance(value, list) else [str(value)])
+    ]
     if any(image_id.hex.startswith(id_in(text).replace("-", "").lower()) for text in named):
         return True
     if named and MORE not in named:
