@@ -32,6 +32,7 @@ class Args(Options):
 imgctl demo
 imgctl demo --directory /tmp/album
 """,
+    without=("catalog.url", "store.url", "store.endpoint_url"),
 )
 def command(session: Session, args: Args) -> ExitCode:
     """Run the whole cycle on sample photos: doctor, upload, work, a second upload that changes nothing, and find.

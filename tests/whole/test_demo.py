@@ -8,7 +8,10 @@ from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import pytest
 from PIL import Image
+
+from tests.whole.deployment import Deployment
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = Path(sys.executable).with_name("imgctl")
@@ -50,6 +53,16 @@ def test_the_demos_pictures_are_upright_and_its_commands_work_as_pasted() -> Non
     assert len(pasted) == 2
     assert listed.returncode == 0, listed.stderr
     assert listed.stdout.count(" ready ") == 10
+
+
+@pytest.mark.parametrize("option", ["--catalog", "--store", "--store-endpoint-url"])
+def test_an_option_that_names_another_archive_is_refused(embedded: Deployment, option: str) -> None:
+    ran = embedded.run("demo", "--directory", "album", option, "file:///elsewhere")
+
+    assert ran.code == 2
+    assert "No such option" in ran.err
+    assert option in ran.err
+    assert not (embedded.directory / "album").exists()
 
 
 def test_stdout_is_ndjson_on_request() -> None:

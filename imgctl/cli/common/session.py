@@ -211,15 +211,17 @@ def subcommand(
     main: str = "",
     settings: Mapping[str, str] | None = None,
     changes: Callable[[Chosen], bool] | None = None,
+    without: Iterable[str] = (),
 ) -> Callable[[Callable[[Session, Chosen], ExitCode]], click.Command]:
     """Make a function a command with its options, those of `settings`, and the common ones; map errors to exit codes.
 
     `main` lists the options that the help shows first, as typed, most used first; by default all of `options`.
     `settings` maps settings that an option overrides to their help; an empty help means the setting's own.
     `changes` returns whether a run with these options may change something or hand out originals: such a run is
-    recorded in `operations`.
+    recorded in `operations`. `without` names common settings that the command ignores: it has no options for them.
     """
-    settings = {**(settings or {}), **COMMON_SETTINGS}
+    common = [setting for setting in COMMON_SETTINGS if setting not in without]
+    settings = {**(settings or {}), **{setting: COMMON_SETTINGS[setting] for setting in common}}
 
     def decorate(function: Callable[[Session, Chosen], ExitCode]) -> click.Command:
         def run(**typed: object) -> int:
@@ -243,7 +245,7 @@ def subcommand(
             text=inspect.cleandoc(function.__doc__ or ""),
             examples=examples,
             main=main.split() or [one.opts[0] for one in params if isinstance(one, click.Option)],
-            common=[*map(option_name, COMMON_SETTINGS), *(one.opts[-1] for one in every)],
+            common=[*map(option_name, common), *(one.opts[-1] for one in every)],
             is_recorded=changes is not None,
         )
 
