@@ -12,7 +12,7 @@ from imgctl.ops.common.checkpoint import make_parent, state_directory
 from imgctl.ops.common.open import Parts
 from imgctl.ops.common.retry import StopSignal
 from imgctl.ops.common.signed_reports import places_of, signed_report
-from imgctl.ops.erase.options import EraseOrder
+from imgctl.ops.erase.options import EraseOrder, Notes
 from imgctl.ops.erase.subject import Subject
 from imgctl.store.catalog.queries.erased import Erasure
 
@@ -73,6 +73,7 @@ def _record(one: Erasure) -> Mapping[str, object]:
         "type": "erased",
         "id": one.id,
         "owner": one.owner.hex(),
+        "secret": Notes.read(one.notes).secret_id,
         "erasing_since": one.erasing_since,
         "erased_at": one.erased_at,
         "blobs": one.blobs,

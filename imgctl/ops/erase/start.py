@@ -82,7 +82,8 @@ def _begin(connection: Connection, some: Sequence[Named], order: EraseOrder) -> 
             outcomes += _foreign(image)
         elif owner is not None and (before is None or before.erased_at is not None):
             # From a receipt: a restored database may lack the erasure, and blobs may have come back.
-            marks.append(Mark(id=image_id, owner=owner, settles_at=now, notes=_notes((), before, order).text))
+            notes = _notes((), before, owner.secret_id)
+            marks.append(Mark(id=image_id, owner=owner.digest, settles_at=now, notes=notes.text))
         elif before is None:
             detail = "no image has this id, and none had that was erased"
             outcomes.append(Outcome(subject=str(image_id), fate=Fate.MISSING, detail=detail))
@@ -98,13 +99,13 @@ def _mark(image: Image, before: Erasure | None, order: EraseOrder, now: datetime
     ends = [now, *([promised] if image.status is Status.UPLOADING else ())]
     if image.leased_until is not None:
         ends.append(image.leased_until)
-    notes = _notes(tuple(keys_of(image)), before, order)
+    notes = _notes(tuple(keys_of(image)), before, order.secret_id)
     return Mark(id=image.id, owner=order.owner(image.user_id), settles_at=max(ends), notes=notes.text)
 
 
-def _notes(named: tuple[str, ...], before: Erasure | None, order: EraseOrder) -> Notes:
+def _notes(named: tuple[str, ...], before: Erasure | None, secret_id: str) -> Notes:
     counts = (before.blobs, before.bytes) if before is not None else (0, 0)
-    return Notes(named=named, before=counts, secret_id=order.secret_id)
+    return Notes(named=named, before=counts, secret_id=secret_id)
 
 
 def _foreign(image: Image) -> Iterator[Outcome]:

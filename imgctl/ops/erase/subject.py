@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from functools import partial
 from itertools import islice
-from typing import TypeVar
+from pathlib import Path
+from typing import NamedTuple, TypeVar
 from uuid import UUID
 
 from sqlalchemy import Connection
@@ -23,8 +24,16 @@ from imgctl.store.catalog.queries.lookups import PAGE_ROWS, Scope
 
 T = TypeVar("T")
 
-Named = tuple[UUID, bytes | None]
-"""An image, and its owner's digest from a receipt."""
+
+class Owner(NamedTuple):
+    """An owner's digest, and the id of the secret that it was made with."""
+
+    digest: bytes
+    secret_id: str
+
+
+Named = tuple[UUID, Owner | None]
+"""An image, and its owner by a receipt."""
 
 
 class Subject:
@@ -91,9 +100,18 @@ class Subject:
             for _, image_id in read_ids(self._order.ids_from, self.bad):
                 yield image_id, None
         for file in self._order.receipts:
-            for record in read_signed(file, self._order.secret):
-                if record.get("type") == "erased":
-                    yield UUID(str(record["id"])), bytes.fromhex(str(record["owner"]))
+            yield from self._of_receipt(file)
+
+    def _of_receipt(self, file: Path) -> Iterator[Named]:
+        user = None
+        for record in read_signed(file, self._order.secret):
+            if record.get("type") == "receipt":
+                user = record.get("owner")
+            elif record.get("type") == "erased":
+                # 1.0.0rc1 did not name the secret; the owner of a receipt for one user is hashed with the one that signs it.
+                signing = self._order.secret_id if record["owner"] == user else ""
+                secret_id = str(record.get("secret") or signing)
+                yield UUID(str(record["id"])), Owner(bytes.fromhex(str(record["owner"])), secret_id)
 
     def _read(self, query: Callable[[Connection], T]) -> T:
         return read(self._parts.catalog, query, stop=self._stop)

@@ -10,7 +10,7 @@ from threading import Event
 from uuid import UUID
 
 import pytest
-from sqlalchemy import insert, select, update
+from sqlalchemy import delete, insert, select, update
 
 from imgctl.config.catalog_store import StoreSettings
 from imgctl.config.settings import Settings
@@ -18,6 +18,7 @@ from imgctl.errors import StoreUnsupported
 from imgctl.keys import key_of, new_id
 from imgctl.model import NewImage, Status, Variant
 from imgctl.ops.common.open import Parts
+from imgctl.ops.common.signed_reports import read_signed, signed_report
 from imgctl.ops.erase.late_puts import delete_if_erased
 from imgctl.ops.erase.options import EraseOrder, Fate, Outcome
 from imgctl.ops.erase.receipt import write_receipt
@@ -29,6 +30,7 @@ from imgctl.store.catalog.queries.claims import claim
 from imgctl.store.catalog.queries.holds import hold, release
 from imgctl.store.catalog.queries.reservations import confirm, keep, promise
 from imgctl.store.catalog.queries.results import Finished, finish
+from imgctl.store.catalog.schema import erased as erased_rows
 from imgctl.store.catalog.schema import images
 from tests.parts.clouds import CloudServer
 from tests.parts.seaweed import S3Server
@@ -184,6 +186,51 @@ def test_an_erasure_begun_with_another_secret_goes_on_only_if_nobody_is_held(par
     assert len(contents(parts.store)) == 1
     assert [one.fate for one in unfinished("another")] == [Fate.WAITING]
     assert contents(parts.store) == {}
+
+
+@pytest.mark.parametrize("restored", [False, True], ids=["with its tombstone", "without it"])
+def test_a_receipt_names_the_secret_that_an_erasure_began_with(parts: Parts, tmp_path: Path, *, restored: bool) -> None:
+    row, receipt = promised(parts, MINE, 1), tmp_path / "receipt"
+    begun = EraseOrder(user_id=MINE, secret="another", wait_seconds=0.0)
+    assert [one.fate for one in erase(parts, begun, stop=Event())] == [Fate.WAITING]
+    with parts.catalog.write() as connection:
+        connection.execute(update(erased_rows).values(settles_at=datetime(2026, 3, 2, tzinfo=UTC)))
+    ended = EraseOrder(unfinished=True, secret=SECRET)
+    assert [one.fate for one in erase(parts, ended, stop=Event())] == [Fate.ERASED]
+    write_receipt(parts, EraseOrder(ids=(row.id,), secret=SECRET), receipt, stop=Event())
+    put(parts.store, row.original_key)
+    with parts.catalog.write() as connection:
+        if restored:
+            connection.execute(delete(erased_rows))
+        hold(connection, new_id(datetime.now(UTC)), MINE, reason="case", by="me")
+
+    again = EraseOrder(receipts=(receipt,), secret=SECRET, wait_seconds=0.0)
+    (outcome,) = erase(parts, again, stop=Event())
+
+    assert (outcome.fate, "another [serve] secret" in outcome.detail) == (Fate.HELD, True)
+    assert len(contents(parts.store)) == 1
+
+
+@pytest.mark.parametrize("of_user", [True, False], ids=["for a user", "for ids"])
+def test_a_receipt_of_the_first_candidate_tells_the_secret_only_if_it_is_for_a_user(
+    parts: Parts, tmp_path: Path, *, of_user: bool
+) -> None:
+    row, receipt, older = promised(parts, MINE, 1), tmp_path / "receipt", tmp_path / "older"
+    assert erased(parts) == {Fate.ERASED: 1}
+    chosen = EraseOrder(user_id=MINE, secret=SECRET) if of_user else EraseOrder(ids=(row.id,), secret=SECRET)
+    write_receipt(parts, chosen, receipt, stop=Event())
+    with signed_report(older, SECRET) as report:
+        for record in read_signed(receipt, SECRET):
+            report.add({name: value for name, value in record.items() if name != "secret"})
+        report.sign()
+    put(parts.store, row.original_key)
+    with parts.catalog.write() as connection:
+        connection.execute(delete(erased_rows))
+        hold(connection, new_id(datetime.now(UTC)), OTHER, reason="case", by="me")
+
+    (outcome,) = erase(parts, EraseOrder(receipts=(older,), secret=SECRET), stop=Event())
+
+    assert (outcome.fate, len(contents(parts.store))) == ((Fate.ERASED, 0) if of_user else (Fate.HELD, 1))
 
 
 def test_an_image_that_is_erased_again_is_of_the_owner_by_the_new_secret(parts: Parts) -> None:
