@@ -36,7 +36,8 @@ class Args(ScopeOptions):
     deep: bool = flag("Also compare checksums: the stored ones, or else those of the bytes, which are read.")
     budget: int | None = option(
         None,
-        "With --deep: read at most this many bytes; the next audit of the whole archive continues there.",
+        "With --deep: read at most this many bytes; the next audit of the whole archive continues there. A whole archive at a "
+        "provider that bills needs it.",
         kind=SIZE,
     )
     look: int = option(
@@ -84,8 +85,9 @@ def command(session: Session, args: Args) -> ExitCode:
     """Compare the catalog with the store, both ways, and report what is missing, damaged, stuck or orphaned.
 
     Nothing is changed. Each finding is checked twice; rows and blobs in flight are not reported. With --user or
-    --ids-from the command sends a HEAD request per blob and does not list the bucket. Exit code 4: something was found;
-    0: all is well; 1: the listing of the store failed before its end, so the audit proves nothing.
+    --ids-from the command sends a HEAD request per blob and does not list the bucket. Exit code 4: something was found
+    (`imgctl help findings` lists the codes); 3: --ids-from names an image without a row; 0: all is well; 1: the listing
+    of the store failed before its end, so the audit proves nothing.
     """
     args.check()
     wanted, tally, bad = _codes(args.fail_on), Tally(), list[BadId]()

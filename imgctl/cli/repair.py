@@ -80,10 +80,10 @@ def command(session: Session, args: Args) -> ExitCode:
     """Repair an audit's findings: those printed by `imgctl audit --json`, or those of a new audit of the same scope.
 
     Stuck rows and rows that lack variants go back to the queue; existing variants are recorded in their rows again;
-    promises whose bytes never arrived are dropped; rows of lost originals are marked failed and keep their variants;
-    orphans go to the trash with --delete-orphans (trash/DATE/ in the store, until someone deletes it). Each finding is
-    checked again before its repair; if it no longer applies, nothing is done. Exit code 3: a repair failed, its row or blob
-    changed meanwhile, or --ids-from names an image without a row.
+    promises whose bytes arrived are confirmed, and those whose bytes never did are dropped; rows of lost originals are
+    marked failed and keep their variants; orphans go to the trash with --delete-orphans (trash/DATE/ in the store,
+    until someone deletes it). Each finding is checked again before its repair; if it no longer applies, nothing is
+    done. Exit code 3: a repair failed, its row or blob changed meanwhile, or --ids-from names an image without a row.
     """
     if args.undelete and (args.findings or args.has_scope or args.plan):
         raise UsageError("--undelete cannot be combined with FINDINGS, a scope or --plan", hint="leave them out")

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -292,3 +293,24 @@ def test_a_command_without_arguments_shows_its_help(embedded: Deployment) -> Non
     assert result.code == 2
     assert len(result.err.splitlines()) > 10
     assert "imgctl demo" in result.err
+
+
+def test_the_help_names_every_column_of_a_manifest(embedded: Deployment) -> None:
+    (embedded.directory / "album.csv").write_text(
+        "path,user_id,caption,name,uploaded_at,taken_at,sha256\n"
+        f"1.jpg,{USER},a walk,walk.jpg,2024-02-01T10:00Z,2024-01-01T10:00Z,{sha256(photo(1)).hexdigest()}\n"
+    )
+    (embedded.directory / "1.jpg").write_bytes(photo(1))
+
+    ran = embedded.run("upload", "--manifest", "album.csv")
+    helped = " ".join(embedded.run("upload", "--help").out.split())
+
+    assert ran.code == 0, ran.err
+    (image,) = embedded.images()
+    assert (image.caption, image.name, f"{image.uploaded_at:%m}", f"{image.taken_at:%m}") == (
+        "a walk",
+        "walk.jpg",
+        "02",
+        "01",
+    )
+    assert "path, user_id, caption, name, uploaded_at, taken_at, sha256; - is stdin" in helped

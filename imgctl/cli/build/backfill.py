@@ -42,10 +42,10 @@ imgctl backfill --shard 1/4 --restore bulk --max-usd 20
 def command(session: Session, args: Args) -> ExitCode:
     """Build variants that are missing or out of date on images that are ready.
 
-    Images stay available and keep their old variants until the new ones are safe. Runs may overlap: each image is leased
-    to one of them. The same command continues a stopped or killed run; with --force the progress is kept in the state
-    directory (not with --ids-from). Two runs at once with --force build everything twice: give each a --shard. Archived
-    originals are counted and priced, and restored only with --restore.
+    Images stay available and keep their old variants until the new ones are safe. Runs may overlap: each image is
+    leased to one of them. The same command continues a stopped or killed run; with --force, --metadata, or --stale
+    --variant the progress is kept in the state directory (not with --ids-from). Two runs at once with --force build
+    everything twice: give each a --shard. Archived originals are counted and priced, and restored only with --restore.
 
     With --metadata nothing is built: range requests read the first bytes of originals, and captions, capture times and
     sizes that rows lack are filled in; --overwrite replaces values that differ. Ids, keys and uploaded_at never change.

@@ -24,7 +24,7 @@ from imgctl.units import count_of, counts_of
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Args(Options):
-    drain: bool = flag("Exit when no image is processing any more.")
+    drain: bool = flag("Exit when no image is processing any more, but those that wait; see below.")
     limit: int | None = option(None, "Stop after N images.")
     max_duration: float | None = option(None, "Stop cleanly after: 6h; the next run continues.")
 
@@ -46,10 +46,10 @@ def command(session: Session, args: Args) -> ExitCode:
 
     Any number of workers on any number of machines may run at once: each image is leased to one of them. A first
     SIGTERM or SIGINT finishes the images in flight and returns the others to the queue; a second ends the command at
-    once, and its leases expire within a minute. An image with an archived original waits, without an attempt, until the
-    original is restored; so does one for which this machine lacks room in TMPDIR or a decoder, until it has both or
-    another worker takes it. Exit code 3, also after SIGTERM: images failed or still wait for room or a decoder, or
-    --max-duration ended before the queue of --drain was empty.
+    once, and its leases expire after `[work] lease` (a minute). An image with an archived original waits, without an
+    attempt, until the original is restored; so does one for which this machine lacks room in TMPDIR or a decoder, until
+    it has both or another worker takes it. Exit code 3, also after SIGTERM: images failed or still wait for room or a
+    decoder, or --max-duration ended before the queue of --drain was empty.
     """
     tally, terms = Tally(Fate), session.terms
     with (

@@ -39,7 +39,7 @@ class Args(ScopeOptions):
     status: bool = flag("Only show which originals are archived, restoring or restored; update the rows.")
     plan: Path | None = option(None, "Write the actions to FILE, for imgctl apply.")
     dry_run: bool = flag("Restore nothing; show the estimate, with --json also each original.")
-    limit: int | None = option(None, "Restore at most N originals that cost money.")
+    limit: int | None = option(None, "Request, extend or move back at most N originals.")
     max_duration: float | None = option(None, "Stop cleanly after: 6h; the next run continues.")
     rate: int = option(500, "Send at most N restore requests a second.", kind=click.IntRange(1, 1000))
 

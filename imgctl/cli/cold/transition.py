@@ -32,7 +32,7 @@ _NOT_CHECKED = (
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Args(ScopeOptions):
     to: str = required(
-        str, "The class to move to; see above.", kind=click.Choice(TARGETS, case_sensitive=False), metavar="CLASS"
+        str, "The class to move to; see below.", kind=click.Choice(TARGETS, case_sensitive=False), metavar="CLASS"
     )
     older_than: float | None = option(None, "Only originals uploaded longer ago than this: 90d.")
     min_size: int | None = option(

@@ -49,9 +49,9 @@ def command(session: Session, args: Args) -> ExitCode:
     """Insert the blobs in MANIFEST: copy each to one of imgctl's keys, and add a row to the catalog.
 
     MANIFEST is CSV with a header or JSON lines, with key and user_id, and optionally caption, name (default: the end of
-    the key) and uploaded_at (default: the blob's own date). Keys are relative to the store's URL. This machine reads each
-    blob once to recognise and hash it, and the server copies it; the source is not changed. Running the same manifest
-    again inserts nothing twice. `imgctl work` builds the variants.
+    the key) and uploaded_at (default: the blob's own date). Keys are relative to the store's URL, or begin with it.
+    This machine reads each blob once to recognise and hash it, and the server copies it; the source is not changed.
+    Running the same manifest again inserts nothing twice. `imgctl work` builds the variants.
     """
     settings, store = session.settings, session.settings.store
     prefixes = tuple({store.originals_prefix, store.variants_prefix})

@@ -25,18 +25,20 @@ class SelectionOptions(Options):
     paths: tuple[str, ...] = arguments("[SOURCE]...")
     user_id: UUID | None = option(None, "The owner of these images.", name="--user")
     user_from: str | None = option(None, "Take the owner from the path: '{user}/**'.", metavar="PATTERN")
-    manifest: str | None = option(None, "CSV or JSONL: path, user_id, caption, uploaded_at, name.", metavar="FILE")
-    files_from: str | None = option(None, "Take paths from FILE, one per line; - is stdin.", metavar="FILE")
+    manifest: str | None = option(
+        None, "CSV or JSONL: path, user_id, caption, name, uploaded_at, taken_at, sha256; - is stdin.", metavar="FILE"
+    )
+    files_from: str | None = option(None, "Paths or URLs from FILE, a line each; - is stdin.", metavar="FILE")
     include: tuple[str, ...] = option((), "Only matching files; repeatable.", metavar="GLOB")
-    exclude: tuple[str, ...] = option((), "Leave out matching files; wins over --include.", metavar="GLOB")
+    exclude: tuple[str, ...] = option((), "Leave out matching files, also included ones; repeatable.", metavar="GLOB")
     min_size: int | None = option(None, "Leave out smaller files: 10KiB.", kind=SIZE)
     max_size: int | None = option(None, "Leave out larger files: 2GiB.", kind=SIZE)
     since: datetime | None = option(None, "Modified at this time or later: 24h (ago), 2026-11-22.")
     until: datetime | None = option(None, "Modified before this time.")
     leave_out: frozenset[Format] = option(frozenset(), "Leave out these formats: raw,video,psd.", kind=FORMATS)
-    takeout_trashed: bool = flag("Also upload photos from the bin of Google or Apple Photos.")
+    takeout_trashed: bool = flag("Include photos from the bin of Google or Apple Photos.")
     takeout_archived: bool = switch(
-        "--takeout-archived/--no-takeout-archived", "Also upload photos archived or hidden there (default)."
+        "--takeout-archived/--no-takeout-archived", "Include photos archived or hidden there (default)."
     )
     follow_links: bool = flag("Follow symbolic links; loops are detected.")
     junk_filter: bool = switch("--junk-filter/--no-junk-filter", "Leave out hidden and system files (default).")
@@ -49,12 +51,12 @@ def lists(selection: Selection) -> list[Path]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Args(SelectionOptions):
-    uploaded_at: UploadedAt = option(UploadedAt.NOW, "The source of uploaded_at.")
+    uploaded_at: UploadedAt = option(UploadedAt.NOW, "The source of uploaded_at, if a manifest has none.")
     limit: int | None = option(None, "Upload at most N files.")
     max_duration: float | None = option(None, "Stop cleanly after: 6h; the next run continues.")
     report: Path | None = option(None, "Write a line per file: CSV or JSONL by extension.")
     failed_out: Path | None = option(None, "Write the files that failed, for --files-from.")
-    dry_run: bool = flag("Upload nothing; show the counts and the cost, with --json also each file.")
+    dry_run: bool = flag("Upload nothing; show counts and cost (--json: each file).")
 
 
 _NAMED = {Fate.PLANNED: "would be uploaded"}
@@ -107,7 +109,8 @@ def command(session: Session, args: Args) -> ExitCode:
     Files whose content the user already has are not uploaded again, so the same command finishes a killed run; a journal
     on this machine makes a repeated run as cheap as a directory walk. Files are recognised by content; files that are not
     images are listed and skipped. A picture, camera raw or film of an unsupported format fails, and the exit code is 3,
-    unless --leave-out names its format. `imgctl work` builds the variants.
+    unless --leave-out names its format. A list for --files-from may also be NUL-separated. `imgctl work` builds the
+    variants.
     """
     from imgctl.ops.upload.start import journal_file, uploading
     from imgctl.store.blobs.open import open_store

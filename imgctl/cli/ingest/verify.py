@@ -42,11 +42,12 @@ def command(session: Session, args: Args) -> ExitCode:
     """Verify for every file of a SOURCE that the archive holds its content, for its owner.
 
     Files are chosen as by `imgctl upload`, and hashed; objects of a bucket whose ETag is in the journal are not read
-    again. A file is safe if its owner has a confirmed row with its content and the store holds the original with the same
-    size and the same content, by the MD5 in the bucket's listing; an original in a directory is read. Of originals put in
-    parts, under SSE-KMS or archived, and of objects that are not read again, only the size is compared. The result counts
-    these apart. Nothing is deleted: --list-safe writes the files that are safe to delete, these too. Exit code 4: a file is
-    not safe; 3: a file could not be read or has an unsupported format; 0: all files are safe.
+    again. A file is safe if its owner has a confirmed row with its content and the store holds the original with the
+    same size and the same content, by the MD5 in the bucket's listing; an original in a directory, or whose MD5
+    differs, is read. Of originals put in parts, under SSE-KMS or archived, and of objects that are not read again, only
+    the size is compared. The result counts these apart. Nothing is deleted: --list-safe writes the files that are safe
+    to delete, these too. Exit code 4: a file is not safe; 3: a file could not be read or has an unsupported format; 0:
+    all files are safe.
     """
     from imgctl.ops.common.signed_reports import signed_report
     from imgctl.ops.sources.open import is_archive

@@ -22,7 +22,7 @@ class Args(Options):
     settle: float = option(2.0, "Upload a file once nothing has written to it for this long.", text="2s")
     poll: bool = flag("Scan the directory repeatedly, for network file systems.")
     include: tuple[str, ...] = option((), "Only matching files; repeatable.", metavar="GLOB")
-    exclude: tuple[str, ...] = option((), "Leave out matching files; wins over --include.", metavar="GLOB")
+    exclude: tuple[str, ...] = option((), "Leave out matching files, also included ones; repeatable.", metavar="GLOB")
     min_size: int | None = option(None, "Leave out smaller files: 10KiB.", kind=SIZE)
     max_size: int | None = option(None, "Leave out larger files: 2GiB.", kind=SIZE)
     leave_out: frozenset[Format] = option(frozenset(), "Leave out these formats: raw,video,psd.", kind=FORMATS)
