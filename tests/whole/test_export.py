@@ -278,6 +278,22 @@ def test_what_was_erased_between_two_runs_is_in_no_bag(filled: Deployment, tmp_p
     assert {*map(digest, files_of(tmp_path / kind, tmp_path).values())} == {one.sha256 for one in (bad, *rest)}
 
 
+def test_a_zip_that_another_export_began_again_is_written_anew(
+    filled: Deployment, album: dict[Path, bytes], tmp_path: Path
+) -> None:
+    filled.run("work", "--drain")
+    bad, store, out = filled.images()[-1], filled.open_store(), tmp_path / "bag.zip"
+    data = store.get(bad.original_key or "")
+    store.delete([bad.original_key or ""])
+    codes = [filled.run(*EXPORT, "--out", out, *more).code for more in ((), ("--variants", "thumb"))]
+    store.create(bad.original_key or "", data, content_type="image/jpeg")
+
+    done = filled.run(*EXPORT, "--out", out)
+
+    assert (codes, done.code) == ([3, 3], 0), done.err
+    assert sorted(files_of(out, tmp_path).values()) == contents(album)
+
+
 @pytest.mark.parametrize("kind", ["bag", "bag.zip"])
 @pytest.mark.parametrize("left", [18, 0])
 def test_the_next_run_drops_erased_images_of_an_unfinished_export(

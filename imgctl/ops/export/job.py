@@ -96,7 +96,7 @@ class ExportJob:
                     if sink.removes:
                         sink.remove(path)
             if count and isinstance(sink, ZipSink):
-                sink.begin(state.keep_until(sink.size()))
+                sink.begin(_kept(sink, state))
         return count
 
     def outcomes(self) -> Iterator[Outcome]:
@@ -105,7 +105,7 @@ class ExportJob:
         self._file.unlink(missing_ok=True)
         with closing(open_sink(self.parts.settings, self.order.out)) as sink:
             with closing(State(self._database)) as state:
-                sink.begin(state.keep_until(sink.size()) if isinstance(sink, ZipSink) else 0)
+                sink.begin(_kept(sink, state))
                 yield from self.write(sink, state)
             if self.completion is not None:
                 self._note_complete(self.completion)
@@ -244,6 +244,18 @@ class ExportJob:
             completion = state.set_finishing(as_of=self._as_of, since=self._since)
             Bag(sink, state, user=self.order.user, variants=self.order.variants).finish()
             self.completion = completion
+
+
+def _kept(sink: Sink, state: State) -> int:
+    """Return how many bytes of an unfinished ZIP are whole members of this export; 0 for other targets.
+
+    None are if an export with other options has begun the file again.
+    """
+    if not isinstance(sink, ZipSink):
+        return 0
+    end = state.keep_until(sink.size())
+    last = state.member_before(end)
+    return end if last is None or sink.has(last) else state.keep_until(0)
 
 
 def _completion(*, as_of: str, since: int, left_out: int) -> Completion:

@@ -168,6 +168,12 @@ class State:
         self._execute("UPDATE files SET sha256 = NULL WHERE start >= ?", (end,))
         return end
 
+    def member_before(self, end: int) -> Member | None:
+        """Return the whole member of a ZIP that stops at `end`, if there is one."""
+        query = f"SELECT path, at, sha256, size, crc, start, stop FROM files WHERE {_DONE} AND stop = ?"  # noqa: S608
+        row = self._execute(query, (end,)).fetchone()
+        return row and Member(path=row[0], at=datetime.fromisoformat(row[1]), written=_written(row[2:]))
+
     def gone(self) -> list[tuple[UUID, str, str]]:
         """Return a page of blobs that an earlier run wrote and this one has not seen; `forget` removes an entry."""
         rows = self._execute(

@@ -28,6 +28,8 @@ _CENTRAL = struct.Struct("<IHHHHHHIIIHHHHHII")
 _END64 = struct.Struct("<IQHHIIQQQQ")
 _LOCATOR = struct.Struct("<IIQI")
 _END = struct.Struct("<IHHHHIIH")
+# A member's time is not compared: it may have been corrected since its entry.
+_AFTER_TIME = struct.calcsize("<IHHHHH")
 _SIZES64 = struct.Struct("<HHQQ")
 _LARGE = 0xFFFFFFFF
 _MANY = 0xFFFF
@@ -66,6 +68,17 @@ class ZipSink(Sink):
     def size(self) -> int:
         """Return how many bytes an earlier run left."""
         return self._part.stat().st_size if self._part.exists() else 0
+
+    def has(self, member: Member) -> bool:
+        """Whether the unfinished file has this member at its place: its name, size and CRC."""
+        one = member.written
+        header = local_header((self._root + member.path).encode(), member.at, crc=one.crc, size=one.size)
+        try:
+            with self._part.open("rb") as part:
+                part.seek(one.start)
+                return part.read(len(header))[_AFTER_TIME:] == header[_AFTER_TIME:]
+        except OSError as error:
+            raise unwritable(self._part, error) from None
 
     def cut(self, end: int) -> None:
         """Drop everything after the first `end` bytes of the unfinished file."""
