@@ -111,7 +111,7 @@ def _rights(catalog: Catalog) -> Iterator[Check]:
 
 
 def _erasures(catalog: Catalog, settings: Settings) -> Iterator[Check]:
-    """Report unfinished erasures that began with another or unknown [serve] secret; they cannot finish while any user is held."""
+    """Report unfinished erasures that began with another or unknown [serve] secret; they cannot end while a user is held."""
     from imgctl.ops.erase.options import EraseOrder
     from imgctl.ops.erase.subject import of_another_secret
     from imgctl.store.catalog.queries.holds import in_force

@@ -1,4 +1,4 @@
-"""Azurite (Microsoft's own emulator of Azure Storage, from npm) and fake-gcs-server (from PyPI): one of each for a test process."""
+"""Azurite (Microsoft's emulator of Azure Storage, from npm) and fake-gcs-server (from PyPI): one of each for a test process."""
 
 import itertools
 import json

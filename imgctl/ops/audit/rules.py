@@ -216,7 +216,8 @@ class _Photo:
             if found is None:
                 yield self.finding(Code.UNKNOWN_KEY, _NO_SHAPE, key=key, why=Why.SHAPE)
                 continue
-            # A worker puts a variant before its key is in the row; and a wrong key in the row must not make the right one an orphan.
+            # A worker puts a variant before its key is in the row. A wrong key in the row must not make the right one an
+            # orphan.
             in_progress = found.role != ORIGINAL and (
                 self._image.status is not Status.READY or found.role not in self._names
             )

@@ -33,7 +33,7 @@ _FLOOR, _CEILING = f".{BEHIND}", f"9{BEHIND}"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Segment:
-    """Rows with `after` < id <= `until` (None: to the end) and their keys; or `outside`, a range of keys that no row can have."""
+    """Rows with `after` < id <= `until` (None: to the end) and their keys; or `outside`, a range of keys of no row."""
 
     after: UUID = FIRST
     until: UUID | None = None

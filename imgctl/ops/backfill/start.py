@@ -63,7 +63,7 @@ class Backfill:
         self._stop = stop
 
     def outcomes(self, *, limit: int | None, dry_run: bool = False) -> Iterator[ImageOutcome]:
-        """Build wanted variants, of `limit` images at most, or (dry run) plan them; raises the error that ends the whole run."""
+        """Build wanted variants, of `limit` images at most, or (dry run) plan them; raises the error that ends the run."""
         for one in self._planned(limit) if dry_run else self._built(limit):
             reason = one.reason or "unknown" if one.fate is Fate.FAILED else None
             self.tally.count(one.fate, size=one.size, reason=reason)

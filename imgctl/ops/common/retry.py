@@ -182,7 +182,7 @@ def write_parts(
     *,
     stop: StopSignal,
 ) -> "Iterator[T]":
-    """Yield the results of statements on all items: in one transaction, or in smaller ones while sessions end before it commits.
+    """Yield the results of statements on all items: in one transaction, or in smaller ones while sessions end too early.
 
     Each part is retried like `write`, and halved each time. Two parts are two transactions: each must be right alone.
     """

@@ -64,7 +64,7 @@ def survey(parts: Parts, order: ExportOrder) -> Found:
 
 
 def estimate(card: Card, found: Found, order: ExportOrder, *, store_url: str) -> Estimate:
-    """Price the requests, the retrieval of cold classes and the transfer: to the internet, or to a bucket at the store's endpoint.
+    """Price the requests, the retrieval of cold classes and the transfer: to the internet, or within the store's endpoint.
 
     From a store at Google or Azure an S3 bucket is on the internet.
     """

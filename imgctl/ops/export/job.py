@@ -220,7 +220,7 @@ class ExportJob:
             state.leave_out(wanted.image.id, wanted.role, outcome.detail, record=record_of(wanted.image))
 
     def _drop_gone(self, sink: Sink, state: State) -> None:
-        """Remove files of images and variants that ceased to exist during the run, or whose variant did since an earlier one."""
+        """Remove files of images and variants that ceased to exist in this run, or whose variant did since an earlier one."""
         found = False
         while gone := state.gone():
             found = True

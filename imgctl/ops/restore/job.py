@@ -106,7 +106,7 @@ def first_look_seconds(card: Card, storage_class: str, tier: Tier) -> float:
 
 
 def pauses(first_seconds: float) -> Iterator[float]:
-    """Yield seconds to wait before each poll: first `first_seconds`, then a tenth of it, growing to half an hour; with jitter."""
+    """Yield seconds to wait before each poll: first `first_seconds`, then a tenth, growing to half an hour; with jitter."""
     yield _jittered(first_seconds)
     pause = first_seconds / 10
     while True:

@@ -108,7 +108,7 @@ class TarPart:
     def members(self) -> Iterator[Member]:
         last = ""
         try:
-            # A header has no checksum of the content: without the state of the file, a copy with other bytes would go unnoticed.
+            # A header has no checksum of the content: without the state of the file, a copy with other bytes goes unnoticed.
             state = os.stat(self.path)  # noqa: PTH116  # a str keeps bytes that are no UTF-8
             whole = f"{state.st_size} {state.st_mtime_ns} {state.st_ino}"
             with self._unpacked() as file, _archive(file, streams=self.streams) as archive:

@@ -35,7 +35,7 @@ class Reason(StrEnum):
 
 
 class Fate(StrEnum):
-    """The result for an original: moved; row corrected, since it has the class already; left out; or failed, perhaps after the move."""
+    """The result for an original: moved; row corrected, as it has the class already; left out; or failed, maybe after it."""
 
     MOVED = "moved"
     PLANNED = "planned"
@@ -57,7 +57,7 @@ class Policy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TransitionOrder:
-    """Which originals to move, and how: `limit` moves at most, `concurrency` in flight, `rate` requests a second (None: no bound)."""
+    """Which originals to move, and how: at most `limit`, `concurrency` in flight, `rate` requests a second (None: no bound)."""
 
     policy: Policy
     chosen: Chosen = field(default_factory=Chosen)

@@ -35,7 +35,7 @@ class Manifest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """The job's role and the prefix of its report below the store's; an operator must confirm the job at AWS before it starts."""
+    """The job's role and the prefix of its report below the store's; an operator must confirm the job at AWS first."""
 
     role_arn: str
     report_prefix: str

@@ -1,4 +1,4 @@
-"""An S3 Inventory report as a listing: its files (CSV, or Parquet and ORC by pyarrow) are unordered, and sorted once on disk."""
+"""An S3 Inventory report as a listing: its files (CSV, or Parquet and ORC by pyarrow) are unordered, so sorted on disk."""
 
 import csv
 import gzip

@@ -200,7 +200,7 @@ class BlobStore(Protocol):
         """Delete one old version of a blob permanently; StoreError for the current one."""
 
     def remnants(self, stems: Sequence[str]) -> Iterator[Remnant]:
-        """All that the store keeps under keys that begin with one of `stems`: blobs of every class, versions, delete markers."""
+        """All that the store has under keys that begin with one of `stems`: blobs of all classes, versions, delete markers."""
 
     def uploads(self) -> Iterator[Remnant]:
         """The multipart uploads that were neither completed nor aborted, where the store lists them."""

@@ -122,7 +122,7 @@ class LocalStore(BlobStore):
                 self._archive.delete(key)
 
     def move(self, key: str, *, to: str, etag: str) -> Blob:
-        """Move the file to the class's directory; it keeps its ETag if that file system stores times with the same precision."""
+        """Move the file to the class's directory; it keeps its ETag if that file system stores times as precisely."""
         wanted = known_class(to)
         with translated(key, self._path(key)):
             moved = move(self._archive, key, to=wanted, etag=etag)

@@ -123,7 +123,8 @@ def _no_tables(catalog: Catalog) -> SchemaNotCurrent:
 def upgrade(catalog: Catalog, *, to: str = "head") -> list[str]:
     """Upgrade the tables to the newest (or the given) revision, one at a time; returns the applied ones, oldest first.
 
-    The only function that creates a catalog: everything else opens an existing one. After a kill the next call continues. Of two concurrent upgrades the second waits, and then has nothing to do.
+    The only function that creates a catalog: everything else opens an existing one. After a kill the next call
+    continues. Of two concurrent upgrades the second waits, and then has nothing to do.
     A newer schema that supports this program is left unchanged; SchemaNotCurrent for one that does not, and for tables of
     another program.
     """

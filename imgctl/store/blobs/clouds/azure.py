@@ -136,7 +136,7 @@ class Azure:
         return self._delete(names, [(name, {}) for name in names], {})
 
     def everything(self, prefix: str, token: str) -> tuple[list[Remnant], str]:
-        """List all that the account supports; ErrorResponse if soft delete is on but the listing cannot include deleted blobs."""
+        """List all that the account supports; ErrorResponse if soft delete is on but the listing lacks deleted blobs."""
         query = {"restype": "container", "comp": "list", "prefix": prefix} | ({"marker": token} if token else {})
         for include in _INCLUDES:
             try:

@@ -54,7 +54,7 @@ class Http:
         return response
 
     def _pool(self, url: str) -> PoolManager:
-        """Return the pool for the server, or for the environment's proxy; looked up once, as this costs a tenth of a put's CPU."""
+        """Return the pool for the server, or for the environment's proxy; looked up once: it costs a tenth of a put's CPU."""
         origin = url[: url.index("/", 8)]
         if origin not in self._pools:
             parts = urlsplit(url)

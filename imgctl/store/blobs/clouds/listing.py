@@ -1,4 +1,4 @@
-"""Lists a cloud's bucket: the pages between two keys, and all it keeps (old versions, snapshots, soft-deleted objects), to delete it."""
+"""Lists a cloud's bucket: the pages between two keys, and all it keeps: old versions, snapshots, soft-deleted objects."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -27,7 +27,7 @@ def everything(provider: Provider, calls: Calls, prefix: str) -> Iterator[Remnan
 
 
 def purge(provider: Provider, calls: Calls, some: Sequence[Remnant]) -> Iterator[tuple[Remnant, StoreError]]:
-    """Delete these; yields the rejected remnants, and soft-deleted ones with `until` set: the time when the cloud drops them."""
+    """Delete these; yields the rejected remnants, and soft-deleted ones with `until`, the time when the cloud drops them."""
     rejected = _deleted(provider, calls, [one for one in some if one.until is None], permanent=False)
     soft = calls.call("", provider.soft)
     if soft.permanent:

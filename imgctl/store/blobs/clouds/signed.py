@@ -73,7 +73,7 @@ def google_put(auth: GoogleAuth, url: str, wanted: AllowedPut) -> SignedPut | No
 
 
 def azure_put(auth: AzureAuth, http: Http, url: str, wanted: AllowedPut) -> SignedPut | None:
-    """Sign a permission to create, which does not allow overwrites (Create a service SAS, a user delegation SAS: Azure Storage).
+    """Sign a permission to create, without overwrites (Create a service SAS, a user delegation SAS: Azure Storage).
 
     It covers neither size nor digest. None if the credentials are a SAS: it cannot sign another.
     """

@@ -80,7 +80,7 @@ def uploads_below(bucket: Bucket) -> Iterator[Remnant]:
 
 
 def purge(bucket: Bucket, remnants: Iterable[Remnant], *, at_once: bool) -> Iterator[tuple[Remnant, StoreError]]:
-    """Delete versions (a thousand a request, or one, if the server supports no bulk deletion) and abort uploads; yields the rejected ones."""
+    """Delete versions (a thousand a request, or one without bulk deletion) and abort uploads; yields the rejected ones."""
     left = iter(remnants)
     while some := list(islice(left, BATCH)):
         for one in some:

@@ -73,7 +73,7 @@ class S3Store(ObjectStore):
         return all_traits(self.bucket, checksum=self._settings.checksum != "none")
 
     def create(self, key: str, body: bytes, *, content_type: str) -> None:
-        """Put if absent, with a CRC64NVME that the server checks; for servers without put-if-absent a HEAD precedes each try."""
+        """Put if absent, with a CRC64NVME that the server checks; without put-if-absent a HEAD precedes each try."""
         kept = self.test_put_if_absent(checked(key))
         mode: PutMode = "overwrite" if kept is Kept.NOT_IMPLEMENTED else "create"
         self._put(key, body, {"Content-Type": content_type}, mode=mode, look=kept in LACKING)

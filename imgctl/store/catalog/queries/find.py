@@ -104,7 +104,10 @@ def unindexed(connection: Connection, sought: Sought, user_id: UUID | None) -> s
 
 
 def start_of(pattern: str, dialect: str) -> str:
-    """The fixed beginning of all names that match a pattern, up to the index's length; in SQLite up to other letters than A to Z."""
+    """The fixed beginning of all names that match a pattern, up to the index's length.
+
+    In SQLite it ends before the first letter beyond A to Z.
+    """
     ends = r"[*?]|[^\x00-\x7f]" if dialect == SQLITE else r"[*?]"
     return re.split(ends, pattern)[0][:NAME_START]
 
