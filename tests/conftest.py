@@ -1,5 +1,6 @@
 """Settings of the test suite, and the fixtures for real servers, each defined beside its starter."""
 
+import gc
 import os
 import sys
 import tempfile
@@ -51,6 +52,12 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ["TMPDIR"] = tempfile.tempdir = str(scratch.path)
     # After multiprocessing has removed its own directory in there, which it does at -100.
     Finalize(None, scratch.close, exitpriority=-200)
+
+
+def pytest_collection_finish() -> None:
+    """Leave what all tests share out of the garbage collection: modules, and thousands of tests."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_xdist_auto_num_workers() -> int:
