@@ -9,8 +9,6 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import hcl2
-import kubernetes_validate
 import pytest
 import yaml
 
@@ -27,6 +25,7 @@ UNITS = sorted((DEPLOY / "systemd").glob("*.service"))
 COMPOSE = DEPLOY / "compose/compose.yaml"
 MANIFESTS = sorted((DEPLOY / "kubernetes").glob("*.yaml"))
 KUBERNETES = "1.32"
+# Tests import kubernetes_validate and hcl2 themselves: each process collects all tests, and these took a third of that.
 
 
 def documents() -> Iterator[tuple[str, dict[str, object]]]:
@@ -160,6 +159,8 @@ def test_docker_compose_accepts_the_file_with_two_workers() -> None:
 
 @pytest.mark.parametrize("manifest", [pytest.param(one, id=name) for name, one in documents()])
 def test_kubernetes_accepts_the_manifest(manifest: dict[str, object]) -> None:
+    import kubernetes_validate
+
     if str(manifest["apiVersion"]).split("/")[0] not in {"keda.sh", "kustomize.config.k8s.io"}:
         kubernetes_validate.validate(manifest, KUBERNETES, strict=True)
 
@@ -212,6 +213,8 @@ def test_scraped_ports_serve_metrics_without_a_token(manifest: dict[str, object]
 
 
 def test_mistake_in_a_manifest_is_found() -> None:
+    import kubernetes_validate
+
     manifest = dict(documents())["work.yaml:Deployment"]
     manifest["spec"]["replica"] = 3  # type: ignore[index]
 
@@ -233,6 +236,8 @@ def test_workers_scale_on_a_metric_that_imgctl_serves() -> None:
 
 
 def terraform() -> dict[str, list[dict[str, object]]]:
+    import hcl2
+
     found: dict[str, list[dict[str, object]]] = {}
     for file in sorted((DEPLOY / "terraform").glob("*.tf")):
         for kind, blocks in hcl2.loads(file.read_text(encoding="utf-8")).items():
