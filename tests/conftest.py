@@ -54,10 +54,16 @@ def pytest_configure(config: pytest.Config) -> None:
     Finalize(None, scratch.close, exitpriority=-200)
 
 
-def pytest_collection_finish() -> None:
-    """Leave what all tests share out of the garbage collection: modules, and thousands of tests."""
-    gc.collect()
-    gc.freeze()
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Collect tests without collecting garbage, and spare modules and tests, which all stay, the later collections."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.collect()
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_xdist_auto_num_workers() -> int:
