@@ -17,7 +17,11 @@ from imgctl.config.catalog_store import StoreSettings
 from imgctl.errors import BlobCorrupt, BlobExists, BlobMissing, KeyShapeError
 from imgctl.model import UNKNOWN
 from imgctl.store.blobs.base import BlobStore
+from imgctl.store.blobs.clouds import azure
+from imgctl.store.blobs.clouds import store as clouds
 from imgctl.store.blobs.open import open_store
+from imgctl.store.blobs.s3 import multipart
+from imgctl.store.blobs.s3 import store as s3
 from tests.parts.moto_server import fill
 
 JPEG = "image/jpeg"
@@ -272,7 +276,17 @@ def test_file_is_created_whole_and_only_once(store: BlobStore, tmp_path: Path, s
         store.create_file(KEY, tmp_path / "scan.tif", size=size, content_type="image/tiff", sha256=digest)
 
 
-@pytest.mark.parametrize("size", [1000, 70 * 2**20])
+@pytest.fixture
+def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files are put in pieces of 5 MiB, S3's minimum, from the second on."""
+    monkeypatch.setattr(s3, "_ONE_PUT_BYTES", 5 * 2**20)
+    monkeypatch.setattr(clouds, "_ONE_PUT_BYTES", 5 * 2**20)
+    monkeypatch.setattr(multipart, "_PART_BYTES", 5 * 2**20)
+    monkeypatch.setattr(azure, "_BLOCK_BYTES", 5 * 2**20)
+
+
+@pytest.mark.usefixtures("small_pieces")
+@pytest.mark.parametrize("size", [1000, 12 * 2**20])
 @pytest.mark.parametrize("growth", [-1, 0, 1])
 def test_file_that_changed_meanwhile_is_not_created(store: BlobStore, tmp_path: Path, size: int, growth: int) -> None:
     digest = sparse(tmp_path / "scan.tif", size)
