@@ -144,29 +144,27 @@ def test_a_checkpoint_whose_findings_are_gone_is_refused(archive: Archive, tmp_p
 
 
 @pytest.mark.usefixtures("small_pieces")
-@pytest.mark.parametrize("line", [b"5", b"[]", b"[" * 9000, b"{", b'{"code": "no such"}', b"\xff"])
-def test_a_checkpoint_whose_findings_are_damaged_is_refused(archive: Archive, tmp_path: Path, line: bytes) -> None:
+def test_a_checkpoint_whose_findings_are_damaged_is_refused(archive: Archive, tmp_path: Path) -> None:
     order = AuditOrder(grace=AT_ONCE.grace, checkpoint=tmp_path / "state")
     _stop_at_checkpoint(archive, order)
     size = (tmp_path / "state.findings").stat().st_size
-    (tmp_path / "state.findings").write_bytes((line + b"\n").ljust(size, b" "))
 
-    with pytest.raises(StateError, match="cannot be read"):
-        archive.audit(order)
+    for line in (b"5", b"[]", b"[" * 9000, b"{", b'{"code": "no such"}', b"\xff"):
+        (tmp_path / "state.findings").write_bytes((line + b"\n").ljust(size, b" "))
+        with pytest.raises(StateError, match="cannot be read"):
+            archive.audit(order)
 
 
 @pytest.mark.usefixtures("small_pieces")
-@pytest.mark.parametrize(("field", "value"), [("rows", "5"), ("blobs", None), ("findings_bytes", -1), ("after", 5)])
-def test_a_checkpoint_with_an_impossible_value_is_refused(
-    archive: Archive, tmp_path: Path, field: str, value: object
-) -> None:
+def test_a_checkpoint_with_an_impossible_value_is_refused(archive: Archive, tmp_path: Path) -> None:
     order = AuditOrder(grace=AT_ONCE.grace, checkpoint=tmp_path / "state")
     _stop_at_checkpoint(archive, order)
     state = json.loads((tmp_path / "state").read_text())
-    (tmp_path / "state").write_text(json.dumps(state | {field: value}))
 
-    with pytest.raises(StateError, match="cannot be read"):
-        archive.audit(order)
+    for field, value in (("rows", "5"), ("blobs", None), ("findings_bytes", -1), ("after", 5)):
+        (tmp_path / "state").write_text(json.dumps(state | {field: value}))
+        with pytest.raises(StateError, match="cannot be read"):
+            archive.audit(order)
 
 
 def test_two_audits_have_separate_checkpoints(archive: Archive, tmp_path: Path) -> None:
