@@ -19,7 +19,7 @@ from tests.whole.backfilling import PHOTOS, ready
 from tests.whole.conftest import place_of
 from tests.whole.deployment import USER, Deployment, kill_at_a_request, kill_when
 
-KILLS = rounds(8, 50)
+KILLS = rounds(4, 50)
 # Separate tests, which run in parallel.
 PARTS = 2
 # A GET and three PUTs for each image, and one request that deletes the superseded variants.

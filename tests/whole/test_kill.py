@@ -15,7 +15,7 @@ from tests.whole.deployment import USER, Deployment, assert_whole, kill_at_a_req
 
 UPLOAD_REQUESTS = 21
 WORK_REQUESTS = 80
-KILLS = rounds(8, 100)
+KILLS = rounds(4, 100)
 JOURNALS = ("journal.db", "journal.db-wal", "journal.db-shm")
 
 

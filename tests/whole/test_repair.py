@@ -20,7 +20,7 @@ from tests.whole.conftest import photo, place_of
 from tests.whole.deployment import FOREVER, USER, Deployment, assert_whole, kill_at_a_request, kill_when
 
 ORPHANS = 20
-KILLS = rounds(8, 50)
+KILLS = rounds(4, 50)
 KILLS_BY_REQUEST = rounds(3, 20)
 REQUESTS = 5 * ORPHANS
 TRASH_ALL = ["--delete-orphans", "--orphan-age", "0s", "--max-delete-percent", "100", "--apply"]

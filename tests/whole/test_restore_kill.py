@@ -24,7 +24,7 @@ from tests.whole.staged import Frozen, frozen
 
 __all__ = ["frozen"]
 
-KILLS = rounds(8, 50)
+KILLS = rounds(4, 50)
 PHOTOS = 6
 # Two HEADs, a restore request, another HEAD.
 REQUESTS = 4 * PHOTOS

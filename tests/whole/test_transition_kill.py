@@ -16,7 +16,7 @@ from tests.whole.cold import cold_of
 from tests.whole.deployment import Deployment, kill_at_a_request, kill_when
 from tests.whole.stock import stock
 
-KILLS = rounds(8, 50)
+KILLS = rounds(4, 50)
 ROUND = 6
 # A round's survey and run: two listings, the bucket's versioning, and HEAD, copy and HEAD for each original.
 REQUESTS = 3 + 3 * ROUND
