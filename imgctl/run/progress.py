@@ -54,10 +54,13 @@ class Progress:
 
     def advance(self, items: int = 1, *, size: int = 0, failed: int = 0) -> None:
         """Count finished items and their bytes; `failed` is how many of them failed."""
-        with self._drawing():
+        with _lock:
             self.items += items
             self.size += size
             self.failed += failed
+        if self._bar is None:
+            return
+        with self._drawing():
             if self._bar is not None:
                 self._bar.set_postfix_str(self._postfix(), refresh=False)
                 self._bar.update(items)

@@ -158,13 +158,14 @@ class Ingest(Generic[S]):
         # Checked before the queues: a reader that has ended has already offered everything.
         return self._handover.reading > 0 and not self._readers.stopped
 
-    def _offer(self, item: Prepared[S] | FileOutcome) -> bool:
-        if isinstance(item, Prepared):
-            if now := trace.clock():
-                item.note("read", now - int((time.monotonic() - item.started) * 1e9))
-            if not self._order.dry_run:
-                self.bucket.begin(puts=True)
-        return self._handover.offer(item)
+    def _offer(self, items: Sequence[Prepared[S] | FileOutcome]) -> bool:
+        for item in items:
+            if isinstance(item, Prepared):
+                if now := trace.clock():
+                    item.note("read", now - int((time.monotonic() - item.started) * 1e9))
+                if not self._order.dry_run:
+                    self.bucket.begin(puts=True)
+        return self._handover.offer(items)
 
     def _put_ended(self, prepared: Prepared[S], error: Exception | None) -> None:
         self._release(prepared)

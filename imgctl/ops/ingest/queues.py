@@ -59,17 +59,18 @@ class Handover(Generic[S]):
 
     # --- called by readers and putters
 
-    def offer(self, item: Prepared[S] | FileOutcome) -> bool:
-        """Queue an item of a reader; blocks while the queues are full. False once closed."""
+    def offer(self, items: Sequence[Prepared[S] | FileOutcome]) -> bool:
+        """Queue results of a reader; blocks while the queues are full. False once closed."""
         with self._room:
             self._room.wait_for(lambda: self._closed or not self._is_full())
             if self._closed:
                 return False
-            if isinstance(item, FileOutcome):
-                self._outcomes.append(item)
-            else:
-                self._prepared.append(item)
-                self._prepared_bytes += item.held
+            for item in items:
+                if isinstance(item, FileOutcome):
+                    self._outcomes.append(item)
+                else:
+                    self._prepared.append(item)
+                    self._prepared_bytes += item.held
             self._wake_loop()
         return True
 

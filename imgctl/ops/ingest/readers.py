@@ -19,7 +19,9 @@ Read: TypeAlias = Callable[[Sequence[S], ByteBudget], Iterator[Prepared[S] | Fil
 
 
 class Readers(Generic[S, M]):
-    """Threads that call `read` with chunks of items and `offer` each result, until no item is left or an offer fails.
+    """Threads that call `read` with chunks of items and `offer` the results, until no item is left or an offer fails.
+
+    Outcomes that follow each other are offered together, and each other result by itself.
 
     An item that is None means that there are no more for now: the chunk so far is read.
 
@@ -33,7 +35,7 @@ class Readers(Generic[S, M]):
         read: Callable[[Sequence[S], ByteBudget], Iterator[M | FileOutcome]],
         budget: ByteBudget,
         *,
-        offer: Callable[[M | FileOutcome], bool],
+        offer: Callable[[Sequence[M | FileOutcome]], bool],
         ended: Callable[[Exception | None], None],
         largest_chunk: int,
     ) -> None:
@@ -65,7 +67,7 @@ class Readers(Generic[S, M]):
     def _serve(self) -> None:
         error: Exception | None = None
         try:
-            while (chunk := self._next_chunk()) and all(map(self._offer, self._made_of(chunk))):
+            while (chunk := self._next_chunk()) and all(map(self._offer, _together(self._made_of(chunk)))):
                 pass
         except Exception as found:
             # The loop raises it at the end of the run.
@@ -93,3 +95,17 @@ class Readers(Generic[S, M]):
                 elif chunk:
                     break
             return [] if self.stopped else chunk
+
+
+def _together(results: Iterator[M | FileOutcome]) -> Iterator[Sequence[M | FileOutcome]]:
+    outcomes: list[FileOutcome] = []
+    for one in results:
+        if isinstance(one, FileOutcome):
+            outcomes.append(one)
+            continue
+        if outcomes:
+            yield outcomes
+            outcomes = []
+        yield (one,)
+    if outcomes:
+        yield outcomes

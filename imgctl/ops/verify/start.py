@@ -168,9 +168,9 @@ class FileQueue:
         self._queue: Queue[Item | _Ended] = Queue(2 * BATCH)
         self._closed = False
 
-    def offer(self, item: Item) -> bool:
-        """Add an item of a reader; blocks while the queue is full. False once the queue is closed."""
-        return self._put(item)
+    def offer(self, items: Sequence[Item]) -> bool:
+        """Add results of a reader; blocks while the queue is full. False once the queue is closed."""
+        return all(map(self._put, items))
 
     def ended(self, error: Exception | None) -> None:
         """Note that a reader has ended, with its error if there is one."""

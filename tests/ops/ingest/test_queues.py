@@ -39,7 +39,7 @@ def handover(root: Path, *, concurrency: int, putting: int, queued: int, held: i
     made.reader_begins()
     made.submit([prepared() for _ in range(putting)])
     for _ in range(queued):
-        assert made.offer(prepared(held=held))
+        assert made.offer([prepared(held=held)])
     return made
 
 
