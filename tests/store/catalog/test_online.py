@@ -393,7 +393,7 @@ def test_an_upgrade_killed_at_any_statement_continues(
         upgrade(catalog)
         with catalog.read() as connection:
             whole = described(connection), triggers(connection)
-        for statement in count(1, 1 if is_soak() else 3):
+        for statement in count(1, 1 if is_soak() else 5):
             with catalog.write() as connection:
                 connection.execute(text("DROP SCHEMA public CASCADE"))
                 connection.execute(text("CREATE SCHEMA public"))
