@@ -70,7 +70,6 @@ def test_the_first_and_the_last_moment_are_times_and_what_lies_beyond_is_refused
         pytest.skip("only of find")
     name, *user = command.split()
     arguments = [name, *user, *([str(USER)] if user else []), option]
-    deployment.run("init")
     more = ["--all-users"] if "taken" in option else []
 
     codes = {

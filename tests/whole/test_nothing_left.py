@@ -26,7 +26,7 @@ def test_a_test_run_leaves_the_temporary_directory_as_it_found_it() -> None:
     # A short path: that of a socket may have at most 107 bytes.
     with TemporaryDirectory() as outer:
         done = subprocess.run(
-            [sys.executable, "-m", "pytest", "-q", "-n", "2", "-p", "no:cacheprovider", *NESTED],
+            [sys.executable, "-m", "pytest", "-q", "-n", "1", "-p", "no:cacheprovider", *NESTED],
             cwd=ROOT,
             env=environment | {"TMPDIR": outer},
             capture_output=True,
