@@ -15,24 +15,22 @@ FIRST_CHUNK = 8
 # The result of `read` for an item.
 M = TypeVar("M")
 
-Read: TypeAlias = Callable[[Sequence[S], ByteBudget], Iterator[Prepared[S] | FileOutcome]]
+Read: TypeAlias = Callable[[Sequence[S], ByteBudget], Iterator[Sequence[Prepared[S] | FileOutcome]]]
 
 
 class Readers(Generic[S, M]):
     """Threads that call `read` with chunks of items and `offer` the results, until no item is left or an offer fails.
 
-    Outcomes that follow each other are offered together, and each other result by itself.
-
     An item that is None means that there are no more for now: the chunk so far is read.
 
-    Each thread calls `ended` once, with the error that ended it, if any. `read` reserves the bytes of results in the
-    budget.
+    Each thread calls `ended` once, with the error that ended it, if any. `read` yields its results as soon as they are
+    known, those together that are known together, and reserves their bytes in the budget.
     """
 
     def __init__(
         self,
         items: Iterable[S | FileOutcome | None],
-        read: Callable[[Sequence[S], ByteBudget], Iterator[M | FileOutcome]],
+        read: Callable[[Sequence[S], ByteBudget], Iterator[Sequence[M | FileOutcome]]],
         budget: ByteBudget,
         *,
         offer: Callable[[Sequence[M | FileOutcome]], bool],
@@ -67,17 +65,17 @@ class Readers(Generic[S, M]):
     def _serve(self) -> None:
         error: Exception | None = None
         try:
-            while (chunk := self._next_chunk()) and all(map(self._offer, _together(self._made_of(chunk)))):
+            while (chunk := self._next_chunk()) and all(map(self._offer, filter(None, self._made_of(chunk)))):
                 pass
         except Exception as found:
             # The loop raises it at the end of the run.
             error = found
         self._ended(error)
 
-    def _made_of(self, chunk: list[S | FileOutcome]) -> Iterator[M | FileOutcome]:
-        yield from (one for one in chunk if isinstance(one, FileOutcome))
-        for item in self._read([one for one in chunk if not isinstance(one, FileOutcome)], self._budget):
-            yield item
+    def _made_of(self, chunk: list[S | FileOutcome]) -> Iterator[Sequence[M | FileOutcome]]:
+        yield [one for one in chunk if isinstance(one, FileOutcome)]
+        for results in self._read([one for one in chunk if not isinstance(one, FileOutcome)], self._budget):
+            yield results
             if self.stopped:
                 return
 
@@ -95,17 +93,3 @@ class Readers(Generic[S, M]):
                 elif chunk:
                     break
             return [] if self.stopped else chunk
-
-
-def _together(results: Iterator[M | FileOutcome]) -> Iterator[Sequence[M | FileOutcome]]:
-    outcomes: list[FileOutcome] = []
-    for one in results:
-        if isinstance(one, FileOutcome):
-            outcomes.append(one)
-            continue
-        if outcomes:
-            yield outcomes
-            outcomes = []
-        yield (one,)
-    if outcomes:
-        yield outcomes

@@ -124,7 +124,7 @@ class Sources:
     peeks: bool
     failures: Failures
 
-    def read(self, entries: Sequence[Entry], budget: ByteBudget) -> Iterator[Prepared[Entry] | FileOutcome]:
+    def read(self, entries: Sequence[Entry], budget: ByteBudget) -> Iterator[Sequence[Prepared[Entry] | FileOutcome]]:
         """Yield each entry ready to be copied, or its outcome; raises the StoreError that ends the run."""
         sources: list[Source] = []
         for entry in entries:
@@ -132,19 +132,19 @@ class Sources:
             if isinstance(found, Source):
                 sources.append(found)
             else:
-                yield found
+                yield (found,)
         known = self._known(sources)
         for source in sources:
             image = known.get(source.id)
             if image is not None and image.status is not Status.UPLOADING:
-                yield _present(source, image)
+                yield (_present(source, image),)
             elif self.dry_run:
-                yield self._try(self._peek, source)
+                yield (self._try(self._peek, source),)
             elif image is not None:
-                yield source.prepared(_promised(source, image))
+                yield (source.prepared(_promised(source, image)),)
             else:
                 with budget.hold(min(source.blob.size, CHUNK_BYTES)):
-                    yield self._try(self._inspect, source)
+                    yield (self._try(self._inspect, source),)
 
     def _known(self, sources: Sequence[Source]) -> dict[UUID, Image]:
         """Return the rows of these blobs from earlier runs, by id."""

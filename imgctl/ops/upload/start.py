@@ -140,16 +140,16 @@ def _ingest_order(settings: Settings, how: Taking) -> IngestOrder:
 
 def _read(
     already: AlreadyUploaded, preparing: Preparing, chunk: Sequence[SourceFile], budget: ByteBudget
-) -> Iterator[Prepared[SourceFile] | FileOutcome]:
+) -> Iterator[Sequence[Prepared[SourceFile] | FileOutcome]]:
     """Prepare the files of a chunk that are not uploaded yet; the others end as outcomes."""
     seen, refused = looked(chunk)
-    yield from refused
+    yield refused
     present, unread = already.split(seen)
-    yield from present
+    yield present
     for found, one in zip(unread, prepared(unread, preparing, budget), strict=True):
         if isinstance(one, FileOutcome):
             already.remember_stray(found, one)
-        yield one
+        yield (one,)
 
 
 def own_directories(store: StoreSettings) -> tuple[str, ...]:

@@ -123,10 +123,10 @@ class _Reading:
     trust_journal: bool
     md5: bool
 
-    def read(self, chunk: Sequence[SourceFile], budget: ByteBudget) -> Iterator[Hashed | FileOutcome]:
+    def read(self, chunk: Sequence[SourceFile], budget: ByteBudget) -> Iterator[Sequence[Hashed | FileOutcome]]:
         """Yield the digests of each file, or why an upload would not take it."""
         found, refused = looked(chunk)
-        yield from refused
+        yield refused
         trusted, unread = list[SourceFile](), list[SourceFile]()
         for one in found:
             (trusted if self._trusts(one) else unread).append(one)
@@ -135,9 +135,9 @@ class _Reading:
                 unread.append(one)
                 continue
             assert one.user_id is not None
-            yield Hashed(path=one.path, user_id=one.user_id, sha256=entry.sha256, size=one.size, from_journal=True)
+            yield (Hashed(path=one.path, user_id=one.user_id, sha256=entry.sha256, size=one.size, from_journal=True),)
         for made in prepared(unread, self.how, budget):
-            yield made if isinstance(made, FileOutcome) else self._hashed(made, budget)
+            yield (made if isinstance(made, FileOutcome) else self._hashed(made, budget),)
 
     def _trusts(self, found: SourceFile) -> bool:
         """Whether to trust the journal: by option, or for an object with an ETag; members of archives are read."""

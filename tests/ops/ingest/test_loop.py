@@ -37,10 +37,12 @@ class Reading:
         self.read = 0
         self.size = size
 
-    def __call__(self, items: Sequence[int | str], budget: ByteBudget) -> Iterator[Prepared[int | str] | FileOutcome]:
+    def __call__(
+        self, items: Sequence[int | str], budget: ByteBudget
+    ) -> Iterator[Sequence[Prepared[int | str] | FileOutcome]]:
         for item in items:
             if isinstance(item, str):
-                yield FileOutcome(path=item, fate=Fate.SKIPPED, reason=Reason.NOT_AN_IMAGE)
+                yield (FileOutcome(path=item, fate=Fate.SKIPPED, reason=Reason.NOT_AN_IMAGE),)
                 continue
             budget.acquire(self.size)
             self.read += 1
@@ -51,7 +53,7 @@ class Reading:
                 description=Description(caption=None, taken_at=None),
             )
             row = new_row(new_id(NOW), USER, content, prefix="")
-            yield Prepared(source=item, path=str(item), row=row, body=bytes(self.size), held=self.size, started=0.0)
+            yield (Prepared(source=item, path=str(item), row=row, body=bytes(self.size), held=self.size, started=0.0),)
 
     def reaches(self, count: int) -> int:
         """Wait until `count` are read; return how many are read a little later."""
@@ -131,6 +133,24 @@ def test_files_of_one_content_that_cannot_be_put_all_fail(tmp_path: Path, catalo
     run.start()
 
     assert [outcome.fate for outcome in run.outcomes(InProcess(catalog))] == [Fate.FAILED] * 3000
+
+
+def test_outcomes_before_an_error_of_their_reader_are_reported(tmp_path: Path, catalog: Catalog) -> None:
+    def reading(items: Sequence[int | str], _: ByteBudget) -> Iterator[Sequence[Prepared[int | str] | FileOutcome]]:
+        for item in items:
+            if item == "broken":
+                raise ImgctlError("the source is gone")
+            yield (FileOutcome(path=str(item), fate=Fate.FAILED, reason=Reason.SOURCE),)
+
+    order = IngestOrder(concurrency=2, memory_bytes=2**20)
+    run: Ingest[int | str] = Ingest(["a", "b", "broken"], reading, order, store=Reached(tmp_path), stop=Event())
+    run.start()
+    outcomes: list[FileOutcome] = []
+
+    with pytest.raises(ImgctlError, match="gone"):
+        outcomes.extend(run.outcomes(InProcess(catalog)))
+
+    assert [one.path for one in outcomes] == ["a", "b"]
 
 
 def test_a_reader_error_ends_the_run_after_the_puts_in_flight(tmp_path: Path, catalog: Catalog) -> None:
