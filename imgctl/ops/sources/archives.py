@@ -13,7 +13,7 @@ from imgctl.ops.ingest.outcome import Fate, FileOutcome, Reason
 from imgctl.ops.ingest.recognise import Recogniser
 from imgctl.ops.ingest.sidecar import Listing, SidecarFiles, is_photo_details
 from imgctl.ops.ingest.spool import SpoolDirectory
-from imgctl.ops.sources.base import STREAM_ABOVE, Read, Rules, SourceFile, Stat, of_bytes, of_pieces
+from imgctl.ops.sources.base import Read, Rules, SourceFile, Stat, is_streamed, of_bytes, of_pieces
 from imgctl.ops.sources.members import COPY_AGAIN, Damaged, Member, MemberIndex, Odd, Part, place_of, stamp_of
 from imgctl.ops.sources.tars import TarPart
 from imgctl.ops.sources.walk import Branches, name_of, refused
@@ -101,7 +101,7 @@ class ArchiveFiles:
         number, member = found.member
         try:
             pieces = self._parts[number].pieces(member)
-            if member.size > STREAM_ABOVE or recogniser.leaves_out_by_name(found.file_name):
+            if is_streamed(found, member.size, recogniser):
                 return of_pieces(found, pieces, self._spools, recogniser)
             return of_bytes(found, b"".join(pieces), recogniser)
         except Damaged as error:

@@ -146,6 +146,11 @@ def own_store(path: str) -> FileOutcome:
     return FileOutcome.skipped(path, Reason.OWN_STORE, "imgctl's own store, with all that is in it")
 
 
+def is_streamed(found: SourceFile, size: int | None, recogniser: Recogniser) -> bool:
+    """Whether to read a file in pieces: it may be too large for memory, or its beginning may show an excluded format."""
+    return size is None or size > STREAM_ABOVE or recogniser.leaves_out_by_name(found.file_name)
+
+
 def of_bytes(found: SourceFile, body: bytes, recogniser: Recogniser) -> Read:
     """Recognise and hash a file whose bytes are in memory; raises as `Recogniser.recognise` does."""
     header = recogniser.recognise(body, found.file_name)

@@ -18,7 +18,7 @@ from imgctl.ops.ingest.outcome import FileOutcome, Reason
 from imgctl.ops.ingest.recognise import SIDECAR_NAMES, Recogniser
 from imgctl.ops.ingest.sidecar import Listing, SidecarFiles
 from imgctl.ops.ingest.spool import SpoolDirectory
-from imgctl.ops.sources.base import STREAM_ABOVE, Read, Rules, SourceFile, Stat, of_bytes, of_pieces, own_store
+from imgctl.ops.sources.base import Read, Rules, SourceFile, Stat, is_streamed, of_bytes, of_pieces, own_store
 from imgctl.ops.sources.members import stamp_of
 from imgctl.ops.sources.walk import Branches
 from imgctl.store.blobs.listing_pages import Page, Restored
@@ -195,7 +195,7 @@ class BucketFiles:
     def _read(self, found: SourceFile, recogniser: Recogniser) -> Read:
         def take(got: Got) -> Read:
             now = _as_got(found, got.size, got.etag)
-            if got.size > STREAM_ABOVE or recogniser.leaves_out_by_name(found.file_name):
+            if is_streamed(found, got.size, recogniser):
                 return of_pieces(now, got.pieces(), self._spools, recogniser)
             return of_bytes(now, got.whole(), recogniser)
 

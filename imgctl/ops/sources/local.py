@@ -11,7 +11,7 @@ from imgctl.imaging.source import on_disk
 from imgctl.ops.ingest.outcome import FileOutcome, Reason
 from imgctl.ops.ingest.recognise import Recogniser
 from imgctl.ops.ingest.sidecar import SidecarFiles
-from imgctl.ops.sources.base import STREAM_ABOVE, Read, Rules, SourceFile
+from imgctl.ops.sources.base import Read, Rules, SourceFile, is_streamed
 from imgctl.ops.sources.walk import classified, name_of, refused, walk
 from imgctl.regular_files import regular
 
@@ -67,7 +67,7 @@ def unreadable(path: str, error: OSError) -> FileOutcome:
 
 def _as_found(found: SourceFile, recogniser: Recogniser) -> Read | None:
     """Read a file in one call; None if it is streamed, or changed since the walk. The fast path, for most files."""
-    if found.size > STREAM_ABOVE or recogniser.leaves_out_by_name(found.file_name):
+    if is_streamed(found, found.size, recogniser):
         return None
     descriptor = regular(found.path)
     try:
@@ -85,7 +85,7 @@ def _as_it_is(found: SourceFile, recogniser: Recogniser) -> Read | None:
     """Read a file that is streamed, or that changed since the walk; None if it changes meanwhile."""
     with open(found.path, "rb", buffering=0, opener=regular) as file:  # a str keeps bytes that are no UTF-8
         before = os.fstat(file.fileno())
-        streamed = before.st_size > STREAM_ABOVE or recogniser.leaves_out_by_name(found.file_name)
+        streamed = is_streamed(found, before.st_size, recogniser)
         head = file.read(PIECE) if streamed else file.read()
         # The metadata is read before the file is hashed, so that a large file that is not a picture is never hashed.
         source = on_disk(file.fileno(), before.st_size, head=head) if streamed else head

@@ -17,7 +17,7 @@ from imgctl.ops.ingest.outcome import FileOutcome, Reason
 from imgctl.ops.ingest.recognise import Recogniser
 from imgctl.ops.ingest.sidecar import Listing, SidecarFiles
 from imgctl.ops.ingest.spool import SpoolDirectory
-from imgctl.ops.sources.base import STREAM_ABOVE, Read, Rules, SourceFile, Stat, of_bytes, of_pieces
+from imgctl.ops.sources.base import Read, Rules, SourceFile, Stat, is_streamed, of_bytes, of_pieces
 from imgctl.ops.sources.members import stamp_of
 from imgctl.units import count_of
 
@@ -97,7 +97,7 @@ class WebFile:
         stamp, pinned = _stamp(response)
         found = replace(found, size=size or 0, stamp=stamp, pinned=pinned)
         pieces = _pieces(response, size)
-        if size is None or size > STREAM_ABOVE or recogniser.leaves_out_by_name(found.file_name):
+        if is_streamed(found, size, recogniser):
             return of_pieces(found, pieces, self._spools, recogniser)
         return of_bytes(found, b"".join(pieces), recogniser)
 

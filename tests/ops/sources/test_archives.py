@@ -19,7 +19,7 @@ from imgctl.config.settings import WorkSettings
 from imgctl.ops.ingest.outcome import Fate, FileOutcome, Reason
 from imgctl.ops.ingest.recognise import UNFIT, Recogniser
 from imgctl.ops.ingest.spool import SpoolDirectory
-from imgctl.ops.sources import archives, zips
+from imgctl.ops.sources import base, zips
 from imgctl.ops.sources.archives import ArchiveFiles, part_of
 from imgctl.ops.sources.base import Read, SourceFile
 from imgctl.ops.sources.members import COPY_AGAIN, place_of
@@ -529,7 +529,7 @@ def test_more_bytes_than_a_member_declares_are_never_unpacked(tmp_path: Path, op
 def test_a_large_member_is_spooled_unless_it_is_not_a_picture(
     name: str, tmp_path: Path, opened: Opened, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(archives, "STREAM_ABOVE", 2**20)
+    monkeypatch.setattr(base, "STREAM_ABOVE", 2**20)
     large = {"a.jpg": PHOTO + os.urandom(3 * 2**20), "b.bin": os.urandom(3 * 2**20)}
     if name == "a.zip":
         with ZipFile(tmp_path / name, "w") as archive:

@@ -13,7 +13,7 @@ from imgctl.errors import NotAnImage, StoreUnavailable
 from imgctl.ops.ingest.outcome import FileOutcome, Reason
 from imgctl.ops.ingest.recognise import Recogniser
 from imgctl.ops.ingest.spool import SpoolDirectory
-from imgctl.ops.sources import bucket as module
+from imgctl.ops.sources import base
 from imgctl.ops.sources.base import Read, SourceFile
 from imgctl.ops.sources.bucket import BucketFiles
 from imgctl.ops.sources.open import own_prefix
@@ -52,7 +52,7 @@ def found(source: BucketFiles) -> list[SourceFile]:
 def test_a_large_object_is_spooled_until_it_is_put(
     seaweed: S3Server, spools: SpoolDirectory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "STREAM_ABOVE", 2**20)
+    monkeypatch.setattr(base, "STREAM_ABOVE", 2**20)
     source = files(seaweed, seaweed.endpoint_url, spools, 1, size=3 * 2**20)
 
     read = source.read(found(source)[0], RECOGNISER)
@@ -66,7 +66,7 @@ def test_a_large_object_is_spooled_until_it_is_put(
 def test_a_large_object_that_is_not_a_picture_is_not_read_to_the_end(
     moto_s3: S3Server, spools: SpoolDirectory, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(module, "STREAM_ABOVE", 2**20)
+    monkeypatch.setattr(base, "STREAM_ABOVE", 2**20)
     bucket = moto_s3.new_bucket()
     moto_s3.client().put_object(Bucket=bucket, Key="a.bin", Body=bytes(4 * 2**20))
     source = BucketFiles(
