@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from urllib.parse import urlsplit
 
+from imgctl.keys import PROBES
+
 
 class Fault(StrEnum):
     """A fault that the proxy injects."""
@@ -23,6 +25,12 @@ class Fault(StrEnum):
 
 
 Policy = Callable[[str, str, int], Fault | None]
+
+
+def is_image_put(method: str, path: str) -> bool:
+    """Whether a request puts an original or a variant, not the probe that a command tests its bucket with."""
+    return method == "PUT" and PROBES not in path
+
 
 _REJECTIONS = {
     Fault.SERVICE_UNAVAILABLE: (b"503 Slow Down", b"SlowDown", b"Please reduce your request rate."),

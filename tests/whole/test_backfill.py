@@ -13,7 +13,7 @@ from imgctl.store.catalog.engine import open_catalog
 from imgctl.store.catalog.lease import Hold
 from imgctl.store.catalog.queries.backfill import take
 from imgctl.store.catalog.schema import images
-from tests.parts.proxy import Fault, fault_proxy
+from tests.parts.proxy import Fault, fault_proxy, is_image_put
 from tests.soak import rounds
 from tests.whole.backfilling import PHOTOS, ready
 from tests.whole.conftest import place_of
@@ -70,7 +70,7 @@ def test_two_at_once_build_each_variant_exactly_once(servers: Deployment) -> Non
     puts: Counter[str] = Counter()
 
     def count(method: str, path: str, _number: int) -> Fault | None:
-        if method == "PUT":
+        if is_image_put(method, path):
             puts[path] += 1
         return None
 

@@ -14,7 +14,7 @@ from imgctl.keys import ORIGINAL, PROBES, TRASH, key_of, new_id
 from imgctl.model import Status
 from imgctl.ops.repair.trash import key_before
 from tests.ops.repair.conftest import JPEG, THEN
-from tests.parts.proxy import Fault, fault_proxy
+from tests.parts.proxy import Fault, fault_proxy, is_image_put
 from tests.soak import rounds
 from tests.whole.conftest import photo, place_of
 from tests.whole.deployment import FOREVER, USER, Deployment, assert_whole, kill_at_a_request, kill_when
@@ -176,8 +176,8 @@ def test_a_promise_that_is_dropped_while_its_bytes_are_in_flight_is_kept_all_the
     places = [place_of(album) / str(number) for number in range(3)]
     in_flight, released = Event(), Event()
 
-    def policy(method: str, _path: str, _number: int) -> Fault | None:
-        if method == "PUT":
+    def policy(method: str, path: str, _number: int) -> Fault | None:
+        if is_image_put(method, path):
             in_flight.set()
             # Blocks the proxy and its requests; the repair does not use it.
             released.wait(FOREVER)

@@ -19,7 +19,7 @@ from sqlalchemy import create_engine, make_url
 
 from imgctl.model import Status
 from imgctl.web.auth import Scope
-from tests.parts.proxy import Fault, fault_proxy
+from tests.parts.proxy import Fault, fault_proxy, is_image_put
 from tests.web.server import token
 from tests.whole.conftest import photo
 from tests.whole.deployment import FOREVER, USER, Deployment, Run, assert_whole
@@ -116,8 +116,8 @@ def _killed_at_a_put(servers: Deployment, data: bytes, fault: Fault) -> None:
     """Kill a server at its put to the store: before it is executed, or after it and before the response."""
     running: list[Run] = []
 
-    def policy(method: str, _path: str, _number: int) -> Fault | None:
-        if method != "PUT" or not running:
+    def policy(method: str, path: str, _number: int) -> Fault | None:
+        if not running or not is_image_put(method, path):
             return None
         if fault is Fault.RESET:
             running[0].kill()

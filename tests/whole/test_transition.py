@@ -23,7 +23,7 @@ from imgctl.store.catalog.engine import open_catalog
 from imgctl.store.catalog.schema import images
 from tests.parts.middlebox import Reply, Seen, middlebox, s3_error
 from tests.parts.postgres import sqlite_catalog
-from tests.parts.proxy import Fault, fault_proxy
+from tests.parts.proxy import Fault, fault_proxy, is_image_put
 from tests.parts.seaweed import S3Server
 from tests.whole.cold import archive, cold_of, originals
 from tests.whole.deployment import USER, Deployment, Result
@@ -320,7 +320,7 @@ def test_requests_that_the_bucket_throttles_are_retried(on_moto: Deployment) -> 
     moves: Counter[str] = Counter()
 
     def policy(method: str, path: str, _number: int) -> Fault | None:
-        if method != "PUT" or PROBES in path:
+        if not is_image_put(method, path):
             return None
         moves[path] += 1
         return Fault.SERVICE_UNAVAILABLE if moves[path] == 1 else Fault.LOST_RESPONSE if moves[path] == 2 else None

@@ -4,7 +4,7 @@ from collections import Counter
 from pathlib import Path
 
 from imgctl.model import Status
-from tests.parts.proxy import Fault, fault_proxy
+from tests.parts.proxy import Fault, fault_proxy, is_image_put
 from tests.whole.conftest import place_of
 from tests.whole.deployment import USER, Deployment, assert_whole
 
@@ -14,7 +14,7 @@ def test_two_workers_render_each_image_exactly_once(servers: Deployment, album: 
     puts: Counter[str] = Counter()
 
     def count(method: str, path: str, _number: int) -> Fault | None:
-        if method == "PUT":
+        if is_image_put(method, path):
             puts[path] += 1
         return None
 

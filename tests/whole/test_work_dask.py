@@ -10,7 +10,7 @@ import pytest
 
 from imgctl.config.catalog_store import StoreSettings
 from imgctl.model import Image, Status, Variant
-from tests.parts.proxy import Fault, fault_proxy
+from tests.parts.proxy import Fault, fault_proxy, is_image_put
 from tests.parts.seaweed import AWS_ENVIRONMENT
 from tests.run.dask_cluster import dask_cluster, scheduler_process
 from tests.whole.conftest import photo, place_of
@@ -65,10 +65,12 @@ def test_a_lost_worker_and_a_killed_driver_cost_only_leases(
     puts: list[str] = []
 
     def policy(method: str, path: str, _number: int) -> Fault | None:
-        puts.extend([path] * (method == "PUT"))
-        if method == "PUT" and len(puts) == 10:
+        if not is_image_put(method, path):
+            return None
+        puts.append(path)
+        if len(puts) == 10:
             os.kill(workers[0], signal.SIGKILL)
-        if method == "PUT" and len(puts) == 90:
+        if len(puts) == 90:
             running[0].kill()
         return None
 
@@ -93,8 +95,10 @@ def test_a_scheduler_that_is_gone_costs_only_leases(servers: Deployment, tmp_pat
         process = scheduler_process(place)
 
         def policy(method: str, path: str, _number: int) -> Fault | None:
-            puts.extend([path] * (method == "PUT"))
-            if method == "PUT" and len(puts) == 20:
+            if not is_image_put(method, path):
+                return None
+            puts.append(path)
+            if len(puts) == 20:
                 os.kill(process, signal.SIGKILL)
             return None
 

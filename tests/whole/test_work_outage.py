@@ -7,12 +7,11 @@ from pathlib import Path
 import pytest
 
 from imgctl.errors import StoreDenied, StoreUnavailable
-from imgctl.keys import PROBES
 from imgctl.model import Status
 from imgctl.ops.work.options import Fate
 from imgctl.store.catalog.engine import open_catalog
 from imgctl.store.catalog.queries.claims import claim
-from tests.parts.proxy import Fault, fault_proxy
+from tests.parts.proxy import Fault, fault_proxy, is_image_put
 from tests.whole.conftest import place_of
 from tests.whole.deployment import USER, Deployment, assert_whole
 from tests.whole.working import order_for, work_in_one_child
@@ -80,15 +79,11 @@ def test_a_store_that_stays_away_ends_the_run_and_blames_nobody(
     assert {image.attempts - image.forgiven for image in images} == {0}
 
 
-def _denies_variants(method: str, path: str) -> bool:
-    return method == "PUT" and PROBES not in path
-
-
 def _denies_originals(method: str, path: str) -> bool:
     return method == "GET" and "-original." in path
 
 
-@pytest.mark.parametrize("denies", [_denies_variants, _denies_originals])
+@pytest.mark.parametrize("denies", [is_image_put, _denies_originals])
 @pytest.mark.parametrize("command", ["work", "backfill"])
 def test_a_store_that_denies_one_role_alone_ends_the_run_and_fails_nothing(
     servers: Deployment, album: dict[Path, bytes], command: str, denies: Callable[[str, str], bool]

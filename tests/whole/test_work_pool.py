@@ -14,7 +14,7 @@ from imgctl.model import Status
 from imgctl.store.catalog.engine import open_catalog
 from imgctl.store.catalog.lease import end_if_frozen
 from imgctl.store.catalog.queries.claims import claim
-from tests.parts.proxy import Fault, Policy, fault_proxy
+from tests.parts.proxy import Fault, Policy, fault_proxy, is_image_put
 from tests.whole.conftest import photo, place_of
 from tests.whole.deployment import FOREVER, USER, Deployment, Run, assert_whole
 
@@ -38,7 +38,7 @@ def test_four_workers_put_each_variant_exactly_once(servers: Deployment, large_a
     puts: Counter[str] = Counter()
 
     def count(method: str, path: str, _number: int) -> Fault | None:
-        puts[path] += method == "PUT"
+        puts[path] += is_image_put(method, path)
         return None
 
     with fault_proxy(servers.store.endpoint_url, policy=count) as proxy:
@@ -171,8 +171,8 @@ def test_a_worker_whose_time_is_up_ends_clean(
 def _signal_at_a_put(running: list[Run], number: int, sent: Event) -> Policy:
     """Send a worker a signal at its first put of a variant."""
 
-    def policy(method: str, _path: str, _number: int) -> Fault | None:
-        if method == "PUT" and not sent.is_set():
+    def policy(method: str, path: str, _number: int) -> Fault | None:
+        if is_image_put(method, path) and not sent.is_set():
             os.kill(running[0].process.pid or 0, number)
             sent.set()
         return None
