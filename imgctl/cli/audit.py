@@ -22,7 +22,7 @@ from imgctl.ops.common.rows import BadId, Chosen
 from imgctl.pricing.estimate import Billing
 from imgctl.run.telemetry.metrics import FINDINGS
 from imgctl.store.catalog.queries.holds import in_force
-from imgctl.units import count_of, format_bytes
+from imgctl.units import count_of, format_bytes, format_seconds
 
 HEADERS = ("CODE", "COUNT", "BYTES", "EXAMPLES")
 
@@ -114,7 +114,7 @@ def command(session: Session, args: Args) -> ExitCode:
         if (meter := session.result.meter) is not None:
             for code in Code:
                 meter.set(FINDINGS, tally.codes[code].count if code in tally.codes else 0, code.value)
-        _conclude(session, parts, tally, bad=len(bad))
+        _conclude(session, parts, tally, grace=order.grace, bad=len(bad))
         if run.stop.is_set():
             unwritten = f", and {args.csv} not written" if args.csv else ""
             then = "; the same command goes on" if args.checkpoint else ""
@@ -125,11 +125,16 @@ def command(session: Session, args: Args) -> ExitCode:
         return ExitCode.PARTLY if bad else ExitCode.DONE
 
 
-def _conclude(session: Session, parts: Parts, tally: Tally, *, bad: int) -> None:
+def _conclude(session: Session, parts: Parts, tally: Tally, *, grace: timedelta, bad: int) -> None:
     cost = cost_of(tally, parts.settings)
     show_table(session, HEADERS, _cells(tally))
     looked = f"{count_of(tally.rows, 'image')} and {count_of(tally.blobs, 'listed blob')}"
     session.text(f"{count_of(tally.findings, 'finding')} in {looked}; {cost.brief}")
+    if tally.young:
+        age = format_seconds(grace.total_seconds())
+        session.text(
+            f"{count_of(tally.young, 'finding')} not reported: younger than {age}, perhaps in flight (--grace)"
+        )
     if tally.checked:
         session.text(
             f"{count_of(tally.checked, 'original')} compared by checksum, {format_bytes(tally.hashed)} read; "
@@ -152,6 +157,7 @@ def _conclude(session: Session, parts: Parts, tally: Tally, *, bad: int) -> None
         blobs=tally.blobs,
         requests={"LIST": cost.lists, "HEAD": cost.heads, "GET": cost.gets},
         cost=None if cost.amount is None else str(cost.amount),
+        young=tally.young,
         checked=tally.checked,
         hashed_bytes=tally.hashed,
         unreadable=tally.unreadable,

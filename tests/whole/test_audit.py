@@ -61,7 +61,11 @@ def test_a_lost_original_ends_in_exit_4_and_a_record_that_reads_back(filled: Dep
 def test_what_is_young_is_no_finding(small: Deployment) -> None:
     small.open_store().delete([small.images()[0].original_key or ""])
 
-    assert small.run("audit").code == 0
+    result, records = small.run("audit"), small.run("audit", "--json")
+
+    assert (result.code, records.code) == (0, 0)
+    assert "1 finding not reported: younger than 1h" in result.out
+    assert (records.summary["findings"], records.summary["young"]) == (0, 1)
 
 
 def test_a_code_that_is_none_is_refused(embedded: Deployment) -> None:

@@ -52,7 +52,7 @@ class CodeCount:
 class Tally:
     """Counters of reads and findings of an audit so far; `add_work` is safe to call from many threads.
 
-    `watch` is called with the number of rows each time some are read.
+    `young` counts what only the grace left out. `watch` is called with the number of rows each time some are read.
     """
 
     rows: int = 0
@@ -61,6 +61,7 @@ class Tally:
     heads: int = 0
     gets: int = 0
     hashed: int = 0
+    young: int = 0
     checked: int = 0
     unreadable: int = 0
     looked: int = 0

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import TypeAlias
 from uuid import UUID
 
@@ -55,7 +56,10 @@ class Inspector:
         self._pool = open_threads(HEADS_AT_ONCE, name="head")
 
     def look(self, candidates: Sequence[Candidate]) -> list[Finding]:
-        """Return the findings of these candidates, in their order; only from rows unchanged before and after the HEADs."""
+        """Return the findings of these candidates, in their order; only from rows unchanged before and after the HEADs.
+
+        Findings that the grace leaves out are counted in `tally.young`.
+        """
         found: dict[int, list[Finding]] = {}
         left = dict(enumerate(candidates))
         for number in range(MOST_LOOKS):
@@ -67,6 +71,7 @@ class Inspector:
             for place, one in left.items():
                 if before.of(one) == after.of(one):
                     found[place] = list(_judge(one, blobs[place], after))
+                    self._count_young(one, blobs[place], after, reported=len(found[place]))
             left = {place: one for place, one in left.items() if place not in found}
             if not left:
                 break
@@ -75,6 +80,11 @@ class Inspector:
     def close(self) -> None:
         """Stop the threads."""
         end_threads(self._pool)
+
+    def _count_young(self, one: Candidate, blobs: Blobs, view: _View, *, reported: int) -> None:
+        without_grace = replace(view, rules=replace(view.rules, grace=timedelta()))
+        if more := sum(1 for _ in _judge(one, blobs, without_grace)) - reported:
+            self._tally.add_work(young=more)
 
     def _read(self, candidates: Iterable[Candidate]) -> _View:
         ids = {one.id for one in candidates if one.id is not None}

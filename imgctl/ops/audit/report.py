@@ -129,6 +129,7 @@ class _Page:
             "scope": _scope(subject.order),
             "interrupted": subject.stop.is_set(),
             "images": tally.rows,
+            "young": tally.young,
             "blobs": tally.blobs,
             "cost": None if cost.amount is None else dollars(cost.amount),
             "base": self._pictures.base,

@@ -13,7 +13,7 @@ from imgctl.dates import is_likely
 from imgctl.keys import ORIGINAL, key_of, new_id
 from imgctl.model import Status
 from imgctl.ops.audit.findings import Code
-from imgctl.ops.audit.options import AuditOrder
+from imgctl.ops.audit.options import AuditOrder, Tally
 from imgctl.store.catalog.engine import Catalog, open_catalog
 from imgctl.store.catalog.queries.aggregates import groups
 from imgctl.store.catalog.queries.lookups import Scope, page
@@ -67,12 +67,14 @@ def test_every_missing_original_older_than_the_grace_is_found(
             archive.delete(photo.original)
             lost[photo.original] = age
 
-        findings = archive.audit(AuditOrder(grace=grace))
+        findings = archive.audit(AuditOrder(grace=grace), tally=(tally := Tally()))
+        every = archive.audit(AT_ONCE)
 
         catalog.close()
     found = {one.key for one in findings if one.code is Code.MISSING_ORIGINAL}
     assert {key for key, age in lost.items() if age >= grace} <= found
     assert not {key for key, age in lost.items() if age + MARGIN < grace} & found
+    assert tally.young == len(every) - len(findings)
     unlikely = {at for at, _ in photos if not is_likely(at)}
     assert sum(one.code is Code.UNLIKELY_DATE for one in findings) == len([at for at, _ in photos if at in unlikely])
 

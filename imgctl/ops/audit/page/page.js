@@ -52,6 +52,8 @@
       ? `${plural(found, "finding", "findings")}: ${count(ids.size)} of ${plural(about.images, "image", "images")} affected`
       : `Nothing found in ${plural(about.images, "image", "images")}`;
     at("interrupted").hidden = !about.interrupted;
+    at("young").hidden = !about.young;
+    at("young").textContent = `${plural(about.young, "finding", "findings")} left out: too young (--grace), perhaps in flight.`;
     at("charts").hidden = at("list").hidden = !found;
     const places = [["Catalog", about.catalog], ["Store", about.store], ["Scope", about.scope], ["Made", about.made_at]];
     for (const [name, value] of places) {
