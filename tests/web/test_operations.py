@@ -5,14 +5,17 @@ import logging
 import re
 from collections.abc import Iterator
 from dataclasses import fields, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from sqlalchemy import update
 
 from imgctl.config.service import LogSettings, ServeSettings
 from imgctl.config.settings import Settings
 from imgctl.ops.support.history import Wanted, history
 from imgctl.run.logs import configure
+from imgctl.store.catalog.schema import images
 from imgctl.web.auth import Scope
 from tests.web.server import USER, Served, served, token
 from tests.whole.conftest import photo
@@ -80,6 +83,32 @@ def test_the_reference_shows_every_operation(shared: Served) -> None:
     assert len(operations) >= 12
     for _, path in operations:
         assert f"<code>{path}</code>" in page
+    assert "`" not in page
+
+
+@pytest.mark.parametrize(
+    ("values", "title"),
+    [
+        (
+            {"caption": "The <b> bride", "taken_at": datetime(2014, 3, 2, tzinfo=UTC), "name": "a.jpg"},
+            "The &lt;b&gt; bride",
+        ),
+        ({"taken_at": datetime(2014, 3, 2, tzinfo=UTC), "name": "a.jpg"}, "Photo of 2 March 2014"),
+        ({"name": "a<b>.jpg"}, "a&lt;b&gt;.jpg"),
+        ({"name": None}, "Uploaded "),
+    ],
+)
+def test_an_image_has_the_same_title_in_the_gallery_and_on_its_page(
+    server: Served, values: dict[str, object], title: str
+) -> None:
+    image = server.send(photo(1))
+    with server.parts.catalog.write() as connection:
+        connection.execute(update(images).values(**values))
+
+    gallery, page = (server.client.get(path).text for path in (f"/users/{USER}", f"/view/{image}"))
+
+    assert f'title="{title}' in gallery
+    assert f"<h2>{title}" in page
 
 
 def test_the_log_has_a_line_for_each_request_without_secrets(local: Settings, access_log: Path) -> None:

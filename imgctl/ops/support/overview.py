@@ -134,10 +134,9 @@ def _monthly_cost(settings: Settings, blobs: Iterable[Blob]) -> Estimate:
 
 
 def _history(image: Image, blobs: Blobs, *, now: datetime) -> tuple[Moment, ...]:
-    """Return the moments in order of time, those without a time last."""
-    timed = [(image.promised_at, "row promised")]
-    if image.taken_at is not None:
-        timed.append((image.taken_at, "picture taken"))
+    """Return the moments in order of time to the second, as stores give it; those without a time last."""
+    timed = [] if image.taken_at is None else [(image.taken_at, "picture taken")]
+    timed.append((image.promised_at, "row promised"))
     for role, blob in blobs.items():
         if blob is None:
             continue
@@ -157,7 +156,7 @@ def _history(image: Image, blobs: Blobs, *, now: datetime) -> tuple[Moment, ...]
         )
     if image.status is Status.FAILED:
         untimed.append("given up")
-    timed.sort(key=lambda one: one[0])
+    timed.sort(key=lambda one: one[0].replace(microsecond=0))
     return (*(Moment(at=at, what=what) for at, what in timed), *(Moment(at=None, what=what) for what in untimed))
 
 

@@ -120,12 +120,21 @@ def tiles(state: AppState, user_id: UUID, chosen: Filter, images: Sequence[Image
 
 def tile(state: AppState, image: Image) -> str:
     """Return the tile of one image: its thumbnail if there is one, and its badges."""
-    words = image.caption or f"Photo of {(image.taken_at or image.uploaded_at):%d %B %Y}"
+    words = title_of(image)
     mark = marks(image)
     return (
         f'<li class="tile" id="i-{image.id}" data-id="{image.id}" data-status="{image.status}">'
         f'<a href="/view/{image.id}" title="{escape(_brief(words))}">{_thumb(state, image, words)}{mark}</a></li>'
     )
+
+
+def title_of(image: Image) -> str:
+    """Return the caption of an image, or else its day of capture, its name, or its day of upload."""
+    if image.caption:
+        return image.caption
+    if image.taken_at is not None:
+        return f"Photo of {image.taken_at.day} {image.taken_at:%B %Y}"
+    return image.name or f"Uploaded {image.uploaded_at.day} {image.uploaded_at:%B %Y}"
 
 
 def _thumb(state: AppState, image: Image, words: str) -> str:
@@ -167,11 +176,10 @@ def detail_page(state: AppState, seen: Overview, caller: Caller) -> str:
 def article(state: AppState, seen: Overview, caller: Caller) -> str:
     """Return everything about one image as HTML; the script watches `data-status`."""
     image = seen.image
-    name = escape(image.caption) if image.caption else f"Photo of {(image.taken_at or image.uploaded_at):%d %B %Y}"
     return f"""<article class="detail" data-id="{image.id}" data-status="{image.status}">
 {_picture(state, image)}
 <div class="facts">
-<h2>{name}</h2>
+<h2>{escape(title_of(image))}</h2>
 <p class="state">{badge(image.status)} {badge("archived") if is_archived(image.storage_class) else ""} {_advice(seen)}</p>{notice(seen.holds, caller)}
 {_facts(image)}
 <h3>Blobs</h3>
@@ -190,8 +198,7 @@ def _picture(state: AppState, image: Image) -> str:
         why = "being built" if image.status is Status.PROCESSING else image.status.value
         return f'<div class="frame"><p class="blank">No picture: {why}</p></div>'
     size = f' width="{image.width}" height="{image.height}"' if image.width and image.height else ""
-    words = escape(image.caption or f"Photo of {image.uploaded_at:%d %B %Y}")
-    picture = f'<img src="{escape(small)}" alt="{words}"{size}>'
+    picture = f'<img src="{escape(small)}" alt="{escape(title_of(image))}"{size}>'
     return f'<div class="frame"><a href="{escape(large or small)}" title="Full size">{picture}</a></div>'
 
 

@@ -15,7 +15,7 @@ def reference(document: Document) -> str:
     """Return the document as HTML."""
     info = _map(document, "info")
     operations = "".join(_operation(path, method, one) for path, method, one in _operations(document))
-    intro = "".join(f"<p>{escape(text)}</p>" for text in str(info.get("description", "")).split("\n\n"))
+    intro = "".join(f"<p>{_prose(text)}</p>" for text in str(info.get("description", "")).split("\n\n"))
     link = '<a class="back" href="/openapi.json">openapi.json</a>'
     return f'{bar(link)}<main class="reference"><h1>The HTTP API of imgctl</h1>{intro}{operations}</main>'
 
@@ -59,7 +59,7 @@ def _body(one: Document) -> str:
 def _responses(one: Document) -> str:
     listed = _map(one, "responses")
     rows = "".join(
-        f"<tr><td><code>{escape(status)}</code></td><td>{escape(str(_map(listed, status).get('description', '')))}</td></tr>"
+        f"<tr><td><code>{escape(status)}</code></td><td>{_prose(str(_map(listed, status).get('description', '')))}</td></tr>"
         for status in sorted(listed)
     )
     return f"<details><summary>Responses</summary><table><tbody>{rows}</tbody></table></details>"
