@@ -26,7 +26,7 @@ ImgctlError                 1  something went wrong; the message says what, the 
 │   ├── NoRoom              1  no room for an original in the temporary directory
 │   └── DecoderMissing      1  the decoder of a supported format is not installed here, or broken
 ├── WorkerError             1  the worker pool cannot run (not for a single failed picture)
-└── Interrupted             130  a signal ended a run that waited for the catalog or the store
+└── Interrupted             130  a signal ended a run that waited for the catalog or the store; 0 or 3 for a service
 """
 
 import errno
@@ -207,9 +207,13 @@ class WorkerError(ImgctlError):
 
 
 class Interrupted(ImgctlError):
-    """A signal ended a run while it waited for an unreachable catalog or store."""
+    """A signal ended a run while it waited for an unreachable catalog or store; it ends with `code`."""
 
     exit_code = ExitCode.INTERRUPTED
+
+    def __init__(self, message: str, *, hint: str = "", code: ExitCode = ExitCode.INTERRUPTED) -> None:
+        super().__init__(message, hint=hint)
+        self.exit_code = code
 
 
 def unexpected(error: BaseException) -> ImgctlError:

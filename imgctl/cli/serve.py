@@ -7,7 +7,7 @@ from uuid import UUID
 import click
 
 from imgctl.cli.common.options import Options, option
-from imgctl.cli.common.session import Session, subcommand
+from imgctl.cli.common.session import Session, interruptible, stopped_code, subcommand
 from imgctl.errors import ConfigError, ExitCode
 
 SCOPES = {one: tuple(one.split("+")) for one in ("read", "write", "read+write", "erase", "read+write+erase", "events")}
@@ -68,13 +68,17 @@ def command(session: Session, args: Args) -> ExitCode:
             session.note(f"warning: links are valid for {settings.serve.links:.0f} s: {warning}")
 
     settings = serving(session.settings)
-    with Stop() as stop, open_parts(settings, connections=CONNECTIONS) as parts:
+    with (
+        Stop() as stop,
+        interruptible(stop, lambda: stopped_code(stop)),
+        open_parts(settings, connections=CONNECTIONS, stop=stop) as parts,
+    ):
         if (meter := session.result.meter) is not None:
             meter.watch(OF_THE_CATALOG, partial(backlog_now, parts.catalog))
         stop.requested.wake(service.stopping)
         serve(parts, stop=stop, endpoint_url=session.endpoint_url, ready=ready)
     session.data({"type": "summary", "stopped": True})
-    return ExitCode.INTERRUPTED if stop.interrupted else ExitCode.DONE
+    return stopped_code(stop)
 
 
 def _checked(name: str) -> str:

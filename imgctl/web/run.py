@@ -104,7 +104,7 @@ def _serve_child(
             try:
                 stack.enter_context(_tracing(settings))
                 # A replacement may start while the catalog is unreachable.
-                opened = partial(open_parts, settings, connections=CONNECTIONS)
+                opened = partial(open_parts, settings, connections=CONNECTIONS, stop=stop)
                 parts = retry(lambda: stack.enter_context(opened()), stop=stop, seconds=math.inf)
             except ImgctlError as error:
                 listening.send(error)

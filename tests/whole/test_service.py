@@ -10,8 +10,11 @@ from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
+import psycopg
 import pytest
 
+from imgctl.store.catalog.engine import open_catalog
+from imgctl.store.catalog.upgrade import alone
 from tests.whole.conftest import place_of
 from tests.whole.deployment import FOREVER, USER, Deployment
 
@@ -73,9 +76,19 @@ def test_socket_without_a_reader_ends_nothing(embedded: Deployment) -> None:
     assert embedded.in_environment(NOTIFY_SOCKET="/nowhere/notify").run("work", "--drain").code == 0
 
 
-@pytest.mark.parametrize("command", ["work", "watch", "upload", "backfill", "erase"])
-def test_a_signal_during_an_outage_of_the_catalog_interrupts(
-    embedded: Deployment, album: dict[Path, bytes], command: str
+@pytest.mark.parametrize(
+    ("command", "number", "code"),
+    [
+        ("work", signal.SIGTERM, 0),
+        ("watch", signal.SIGTERM, 0),
+        ("work", signal.SIGINT, 130),
+        ("upload", signal.SIGTERM, 130),
+        ("backfill", signal.SIGTERM, 130),
+        ("erase", signal.SIGTERM, 130),
+    ],
+)
+def test_a_signal_ends_the_wait_for_the_catalog(
+    embedded: Deployment, album: dict[Path, bytes], command: str, number: signal.Signals, code: int
 ) -> None:
     place = place_of(album)
     embedded.run("upload", place, "--user", str(USER))
@@ -97,8 +110,80 @@ def test_a_signal_during_an_outage_of_the_catalog_interrupts(
         run = impatient.start(command, *arguments)
         while "waiting for the catalog" not in run.err.read_text():
             assert run.process.is_alive(), run.err.read_text()
+        os.kill(run.process.pid or 0, number)
+        ended = run.wait()
+
+    assert ended.code == code, ended.err
+    assert "interrupted while waiting" in ended.err.splitlines()[-1]
+
+
+def test_a_worker_that_is_stopped_in_an_outage_after_a_failure_is_partly_done(
+    embedded: Deployment, album: dict[Path, bytes]
+) -> None:
+    embedded.run("upload", next(iter(album)), "--user", str(USER))
+    impatient = replace(embedded, catalog_url=f"{embedded.catalog_url}?timeout=0")
+    run = impatient.with_settings(WORK_MAX_PIXELS="1", WORK_POLL="100ms").start("work", "--json")
+    while '"failed"' not in run.out.read_text():
+        assert run.process.is_alive(), run.err.read_text()
+    embedded.run("upload", place_of(album), "--user", str(USER))
+    with closing(sqlite3.connect(embedded.catalog_url.removeprefix("sqlite:///"))) as other:
+        other.execute("BEGIN IMMEDIATE")
+        while "waiting for the catalog" not in run.err.read_text():
+            assert run.process.is_alive(), run.err.read_text()
         os.kill(run.process.pid or 0, signal.SIGTERM)
         ended = run.wait()
 
-    assert ended.code == 130, ended.err
+    assert ended.code == 3, ended.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "number", "code"),
+    [
+        (("work",), signal.SIGTERM, 0),
+        (("listen", "--store", "s3://photos", "--sqs", "http://127.0.0.1:9/1/events"), signal.SIGTERM, 0),
+        (("watch", ".", "--user", str(USER)), signal.SIGTERM, 0),
+        (("serve", "--port", "0"), signal.SIGTERM, 0),
+        (("top", "--json"), signal.SIGTERM, 0),
+        (("serve", "--port", "0"), signal.SIGINT, 130),
+        (("upload", ".", "--user", str(USER)), signal.SIGTERM, 130),
+    ],
+    ids=lambda one: one[0] if isinstance(one, tuple) else None,
+)
+def test_a_signal_ends_the_wait_for_the_catalog_at_the_start(
+    embedded: Deployment, arguments: tuple[str, ...], number: signal.Signals, code: int
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.settimeout(FOREVER)
+        url = f"postgresql+psycopg://imgctl@127.0.0.1:{silent.getsockname()[1]}/photos"
+        at = replace(embedded, catalog_url=url).with_settings(STORE_REGION="us-east-1")
+        keys = {"AWS_ACCESS_KEY_ID": "me", "AWS_SECRET_ACCESS_KEY": "secret"}
+        run = at.in_environment(**keys).start(*arguments)
+        connection, _ = silent.accept()
+        os.kill(run.process.pid or 0, number)
+        connection.close()
+        ended = run.wait()
+
+    assert ended.code == code, ended.err
+    assert "interrupted while waiting" in ended.err.splitlines()[-1]
+
+
+@pytest.mark.parametrize("arguments", [("work",), ("serve", "--port", "0")], ids=["work", "serve"])
+def test_a_signal_ends_the_wait_for_an_upgrade_of_the_catalog(
+    embedded: Deployment, empty_postgres_url: str, arguments: tuple[str, ...]
+) -> None:
+    libpq = empty_postgres_url.replace("+psycopg", "")
+    sessions = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+    with (
+        closing(open_catalog(empty_postgres_url)) as catalog,
+        alone(catalog),
+        psycopg.connect(libpq, autocommit=True) as monitor,
+    ):
+        before = monitor.execute(sessions).fetchone()
+        run = replace(embedded, catalog_url=empty_postgres_url).start(*arguments)
+        while monitor.execute(sessions).fetchone() == before:
+            assert run.process.is_alive(), run.err.read_text()
+        os.kill(run.process.pid or 0, signal.SIGTERM)
+        ended = run.wait()
+
+    assert ended.code == 0, ended.err
     assert "interrupted while waiting" in ended.err.splitlines()[-1]

@@ -53,8 +53,8 @@ def command(session: Session, args: Args) -> ExitCode:
     """
     tally, terms = Tally(Fate), session.terms
     with (
-        open_parts(session.settings) as parts,
-        running(session, unit="images", max_seconds=args.max_duration) as run,
+        running(session, unit="images", max_seconds=args.max_duration, is_service=True) as run,
+        open_parts(session.settings, stop=run.stop) as parts,
     ):
         if (meter := session.result.meter) is not None:
             meter.watch(OF_THE_CATALOG, partial(backlog_now, parts.catalog))

@@ -21,7 +21,7 @@ from imgctl.cli.common.types import UserText
 from imgctl.cli.common.wrapper import Result, operation_of, watched
 from imgctl.config.load import load_settings
 from imgctl.config.settings import Settings
-from imgctl.errors import CatalogUnavailable, ExitCode, Interrupted, StoreUnavailable, UsageError
+from imgctl.errors import CatalogUnavailable, ExitCode, Interrupted, SchemaNotCurrent, StoreUnavailable, UsageError
 from imgctl.run import service
 from imgctl.run.progress import Progress, aside, printable
 from imgctl.run.stop import Stop
@@ -178,30 +178,48 @@ class Running:
         return ExitCode.PARTLY if partly or self.stop.expired else ExitCode.DONE
 
     def service_exit_code(self, *, partly: bool, drain: bool = False) -> ExitCode:
-        """Return the code of a run that lasts until it is stopped (or, with `drain`, until the queue is empty).
-
-        A stop by a service manager does not count as an interruption.
-        """
-        is_terminated = self.stop.requested.is_set() and not self.stop.interrupted
-        if is_terminated or (self.stop.expired and not drain):
+        """Return the code of a run that lasts until it is stopped (or, with `drain`, until the queue is empty)."""
+        if self.stop.requested.is_set():
+            return stopped_code(self.stop, partly=partly)
+        if self.stop.expired and not drain:
             return ExitCode.PARTLY if partly else ExitCode.DONE
         return self.exit_code(partly=partly)
 
 
+def stopped_code(stop: Stop, *, partly: bool = False) -> ExitCode:
+    """Return the code of a service that a signal stopped: only Ctrl-C interrupts it, a service manager ends it."""
+    if stop.interrupted:
+        return ExitCode.INTERRUPTED
+    return ExitCode.PARTLY if partly else ExitCode.DONE
+
+
 @contextmanager
-def running(session: Session, *, unit: str, max_seconds: float | None = None) -> Iterator[Running]:
+def running(
+    session: Session, *, unit: str, max_seconds: float | None = None, is_service: bool = False
+) -> Iterator[Running]:
     """Catch signals and draw progress while a command runs; with -q no progress is drawn.
 
-    Raises Interrupted if a signal ended its wait for the catalog or the store.
+    Raises Interrupted if a signal ended its wait for the catalog or the store. A service lasts until it is stopped.
     """
     shown = False if session.verbosity < 0 and session.progress is None else session.progress
     with Stop(max_seconds=max_seconds) as stop, Progress(unit=unit, shown=shown) as progress:
-        try:
+
+        def code() -> ExitCode:
+            return stopped_code(stop, partly=progress.failed > 0) if is_service else ExitCode.INTERRUPTED
+
+        with interruptible(stop, code):
             yield Running(session=session, stop=stop, progress=progress)
-        except (CatalogUnavailable, StoreUnavailable) as error:
-            if not stop.requested.is_set():
-                raise
-            raise Interrupted(f"interrupted while waiting: {error.message}", hint=error.hint) from error
+
+
+@contextmanager
+def interruptible(stop: Stop, code: Callable[[], ExitCode]) -> Iterator[None]:
+    """Raise Interrupted with `code` for a catalog or store that cannot be used yet once a signal has ended the wait."""
+    try:
+        yield
+    except (CatalogUnavailable, SchemaNotCurrent, StoreUnavailable) as error:
+        if not stop.requested.is_set():
+            raise
+        raise Interrupted(f"interrupted while waiting: {error.message}", hint=error.hint, code=code()) from error
 
 
 def subcommand(

@@ -71,8 +71,8 @@ def command(session: Session, args: Args) -> ExitCode:
     queue = Queue(settings.store, settings.listen.sqs, hold_seconds=round(settings.listen.hold))
     order = order_of(UploadOrder, args)
     with (
-        open_parts(settings) as parts,
-        running(session, unit="objects", max_seconds=args.max_duration) as run,
+        running(session, unit="objects", max_seconds=args.max_duration, is_service=True) as run,
+        open_parts(settings, stop=run.stop) as parts,
         Reports(args.report, args.failed_out) as reports,
     ):
         try:

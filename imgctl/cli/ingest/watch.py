@@ -67,7 +67,7 @@ def command(session: Session, args: Args) -> ExitCode:
     order, watch = order_of(UploadOrder, args), order_of(WatchOrder, args)
     journal = journal_file(settings.upload.journal)
     with (
-        running(session, unit="files", max_seconds=args.max_duration) as run,
+        running(session, unit="files", max_seconds=args.max_duration, is_service=True) as run,
         watching(
             settings, selection, order, watch, store=store, journal=journal, stop=run.stop, report=run.say
         ) as outcomes,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from imgctl.cli.common.options import Options, flag, option
 from imgctl.cli.common.screen import Screen
-from imgctl.cli.common.session import Session, subcommand
+from imgctl.cli.common.session import Session, interruptible, stopped_code, subcommand
 from imgctl.errors import CatalogError, ExitCode
 from imgctl.ops.common.open import catalog_of
 from imgctl.ops.support.history import counts_in
@@ -51,7 +51,12 @@ def command(session: Session, args: Args) -> ExitCode:
     live = not session.json and not args.once and sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
     interval = max(args.interval, SHORTEST_SECONDS)
     looks = 0
-    with Stop() as stop, catalog_of(session.settings) as catalog, ExitStack() as stack:
+    with (
+        Stop() as stop,
+        interruptible(stop, lambda: stopped_code(stop)),
+        catalog_of(session.settings) as catalog,
+        ExitStack() as stack,
+    ):
         looker = Looker(catalog=catalog, settings=session.settings, with_spend=args.spend, later=live)
         screen = stack.enter_context(Screen()) if live else None
         while True:
@@ -74,7 +79,7 @@ def command(session: Session, args: Args) -> ExitCode:
             if stop.wait(interval) if screen is None else screen.wait(interval, stop.requested):
                 break
     session.summary(looks=looks)
-    return ExitCode.INTERRUPTED if stop.interrupted else ExitCode.DONE
+    return stopped_code(stop)
 
 
 def shown(seen: Snapshot, place: str, *, rows: int) -> Iterator[str]:

@@ -1,6 +1,7 @@
 """The two parts that every command works on, opened from the settings: the catalog and the store."""
 
 import logging
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from imgctl.config.settings import Settings
 from imgctl.ops.common.operation_record import begin_current
+from imgctl.ops.common.retry import StopSignal
 from imgctl.ops.common.transactions import InProcess, OutOfProcess, Transactions
 from imgctl.run.limits import collect_from_here, raise_open_files
 from imgctl.store.blobs.base import BlobStore
@@ -38,7 +40,9 @@ class Parts:
 
 
 @contextmanager
-def open_parts(settings: Settings, *, connections: int = 4, create: bool = False) -> Iterator[Parts]:
+def open_parts(
+    settings: Settings, *, connections: int = 4, create: bool = False, stop: StopSignal | None = None
+) -> Iterator[Parts]:
     """Open both; see `open_current`.
 
     A caller with many threads keeps more `connections` open: opening one costs more than a query.
@@ -47,13 +51,15 @@ def open_parts(settings: Settings, *, connections: int = 4, create: bool = False
 
     raise_open_files()
     store = open_store(settings.store)
-    with closing(open_current(settings.catalog.url, connections=connections, create=create)) as catalog:
+    with closing(open_current(settings.catalog.url, connections=connections, create=create, stop=stop)) as catalog:
         collect_from_here()
         yield Parts(settings=settings, catalog=catalog, store=store)
 
 
-def open_current(url: str, *, connections: int = 4, create: bool = False) -> "Catalog":
+def open_current(url: str, *, connections: int = 4, create: bool = False, stop: StopSignal | None = None) -> "Catalog":
     """Open a catalog; SchemaNotCurrent if it does not exist or its tables are of another version.
+
+    It waits while another process creates or upgrades the tables, until `stop`.
 
     With `create`, for commands that may begin an archive, a catalog that does not exist is made. All others would make an
     empty one at a mistyped URL and report that there are no images.
@@ -65,7 +71,7 @@ def open_current(url: str, *, connections: int = 4, create: bool = False) -> "Ca
     try:
         if create and found(catalog).revision == ABSENT:
             upgrade(catalog)
-        check_current(catalog, wait_seconds=UPGRADE_SECONDS)
+        check_current(catalog, wait_seconds=UPGRADE_SECONDS, pause=stop.wait if stop else time.sleep)
         begin_current(InProcess(catalog))
     except BaseException:
         catalog.close()

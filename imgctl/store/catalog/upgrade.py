@@ -5,7 +5,7 @@
 
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import StringIO
@@ -75,14 +75,18 @@ def found(catalog: Catalog) -> Found:
     return Found(revision=revision, oldest_program=str(row.get("oldest_program") or revision))
 
 
-def check_current(catalog: Catalog, *, wait_seconds: float = 0.0) -> None:
+def check_current(
+    catalog: Catalog, *, wait_seconds: float = 0.0, pause: Callable[[float], object] = time.sleep
+) -> None:
     """Raise SchemaNotCurrent unless this program may use the schema.
 
-    Waits up to `wait_seconds` while another process creates or upgrades the tables, one revision after the other.
+    Waits up to `wait_seconds` while another process creates or upgrades the tables, one revision after the other; in
+    between it sleeps with `pause`, which returns True to end the wait.
     """
     until = time.monotonic() + wait_seconds
     while not (there := found(catalog)).is_current and time.monotonic() < until and _is_locked(catalog):
-        time.sleep(_PAUSE_SECONDS)
+        if pause(_PAUSE_SECONDS):
+            break
     if not there.is_current:
         # The other process may have finished between the two queries.
         there = found(catalog)

@@ -115,9 +115,7 @@ def test_upgrading_twice_at_once_applies_each_revision_once(empty_catalog_url: s
         catalog.close()
 
 
-def test_a_check_waits_for_another_process_that_creates_the_tables(
-    empty_postgres_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_check_waits_for_another_process_that_creates_the_tables(empty_postgres_url: str) -> None:
     with closing(open_catalog(empty_postgres_url)) as catalog, closing(open_catalog(empty_postgres_url)) as other:
         upgrade(catalog, to="0007")
         with ExitStack() as creating:
@@ -129,19 +127,25 @@ def test_a_check_waits_for_another_process_that_creates_the_tables(
                 creating.close()
                 upgrade(other)
 
-            monkeypatch.setattr("imgctl.store.catalog.upgrade.time.sleep", finish)
-            check_current(catalog, wait_seconds=600)
+            check_current(catalog, wait_seconds=600, pause=finish)
 
 
-def test_a_check_does_not_wait_for_old_tables_that_nothing_upgrades(
-    empty_catalog_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("imgctl.store.catalog.upgrade.time.sleep", lambda _seconds: pytest.fail("it waits"))
+def test_a_check_ends_its_wait_when_it_is_stopped(empty_postgres_url: str) -> None:
+    with (
+        closing(open_catalog(empty_postgres_url)) as catalog,
+        closing(open_catalog(empty_postgres_url)) as other,
+        upgrading.alone(other),
+        pytest.raises(SchemaNotCurrent),
+    ):
+        check_current(catalog, wait_seconds=600, pause=lambda _seconds: True)
+
+
+def test_a_check_does_not_wait_for_old_tables_that_nothing_upgrades(empty_catalog_url: str) -> None:
     with closing(open_catalog(empty_catalog_url)) as catalog:
         upgrade(catalog, to="0007")
 
         with pytest.raises(SchemaNotCurrent, match="has schema 0007"):
-            check_current(catalog, wait_seconds=600)
+            check_current(catalog, wait_seconds=600, pause=lambda _seconds: pytest.fail("it waits"))
 
 
 def test_migrations_create_the_declared_schema(catalog: Catalog) -> None:
