@@ -13,6 +13,7 @@ from imgctl.errors import NotAnImage
 from imgctl.imaging.probe import Header, recognise
 from imgctl.imaging.source import MOST_REMOTE, Source
 from imgctl.ops.ingest.describe import describe
+from imgctl.ops.ingest.photo_sidecars import PhotoSidecars
 from imgctl.ops.ingest.sidecar import SidecarFiles
 from tests.imaging.containers import (
     HEIGHT,
@@ -115,7 +116,9 @@ def read(kind: str, place: str, directory: Path, *, offset: bool) -> tuple[Heade
     header = recognise(FORMATS[kind](metadata_in(place, offset=offset)))
     if place == "beside":
         (directory / "a.xmp").write_bytes(packet(offset=offset))
-    description = describe(header, path=str(directory / "a.bin"), sidecars=SidecarFiles())
+    description = describe(
+        header, path=str(directory / "a.bin"), beside=PhotoSidecars(SidecarFiles(), str(directory / "a.bin"))
+    )
     return header, description.caption, description.taken_at
 
 

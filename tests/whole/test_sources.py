@@ -179,6 +179,27 @@ def test_an_excluded_film_is_neither_read_to_its_end_nor_read_again(embedded: De
     assert (included.code, included.summary["uploaded"]) == (0, 2), included.err
 
 
+@pytest.mark.parametrize("flag", ["trashed", "archived"])
+def test_a_photo_that_its_sidecar_leaves_out_is_not_read(embedded: Deployment, old: Old, flag: str) -> None:
+    trashed = takeout("The pier", **{flag: True})
+    old.put({"kept.jpg": photo(1), "binned.jpg": photo(2), "binned.jpg.json": trashed, "cut.jpg": photo(3)[:64]})
+    old.put({"cut.jpg.json": trashed, "gone.jpg": photo(4), "gone.jpg.json": trashed})
+    deployment = old.of(embedded)
+    command = (*UPLOAD, "--no-takeout-archived", "source:old")
+
+    first, again = deployment.run(*command), deployment.run(*command)
+    read = {path for path in old.requests if path.endswith(".jpg")}
+    old.put({"binned.jpg.json": takeout("The pier")})
+    old.server.client().delete_object(Bucket=old.bucket, Key="gone.jpg.json")
+    changed = deployment.run(*command)
+
+    left_out = "hidden" if flag == "archived" else flag
+    assert (first.code, first.summary["reasons"]) == (0, {"sidecar": 3, left_out: 3}), first.err
+    assert (again.code, again.summary["reasons"]) == (0, {"already_there": 1, "sidecar": 3, left_out: 3}), again.err
+    assert read == {f"GET /{old.bucket}/kept.jpg"}
+    assert (changed.code, changed.summary["uploaded"], changed.summary["skipped"]) == (0, 2, 3), changed.err
+
+
 def test_what_describes_a_listed_object_is_found(embedded: Deployment, old: Old, tmp_path: Path) -> None:
     old.put(
         {
@@ -243,8 +264,9 @@ def tree(place: Path) -> Path:
     return place
 
 
-def takeout(caption: str) -> bytes:
-    return json.dumps({"title": "x", "description": caption, "photoTakenTime": {"timestamp": "1500000000"}}).encode()
+def takeout(caption: str, **flags: bool) -> bytes:
+    said = {"title": "x", "description": caption, "photoTakenTime": {"timestamp": "1500000000"}, **flags}
+    return json.dumps(said).encode()
 
 
 def xmp(caption: str) -> bytes:

@@ -31,6 +31,7 @@ from imgctl.ops.common.range_reads import in_store
 from imgctl.ops.common.retry import StopSignal, retry
 from imgctl.ops.common.rows import Chosen
 from imgctl.ops.ingest.describe import Description, TakenFrom, describe
+from imgctl.ops.ingest.photo_sidecars import PhotoSidecars
 from imgctl.ops.ingest.sidecar import SidecarFiles
 from imgctl.store.blobs.base import BlobStore
 from imgctl.store.catalog.queries.backfill import FACT_COLUMNS, Fact, Metadata
@@ -134,8 +135,8 @@ class Reader:
                 return Looked(image=image, outcome=_failed(image, error))
         if header is None and path is None:
             return Looked(image=image, outcome=_needs_restore(image))
-        sidecars = self.sidecars if path else None
-        description = describe(header or Header(kind=Format.JPEG), path=path or "", sidecars=sidecars)
+        beside = PhotoSidecars(self.sidecars, path) if path else None
+        description = describe(header or Header(kind=Format.JPEG), path=path or "", beside=beside)
         found = self._new(image, description, header)
         if found is None:
             return Looked(image=image, outcome=_needs_restore(image) if cold else None)

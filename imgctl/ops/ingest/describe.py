@@ -10,7 +10,7 @@ from imgctl.dates import in_utc, is_likely, name_moment, w3c_moment
 from imgctl.imaging.metadata.facts import NO_FACTS, Facts
 from imgctl.imaging.metadata.photoshop import decoded, read_iptc
 from imgctl.imaging.probe import Header
-from imgctl.ops.ingest.sidecar import SidecarFiles
+from imgctl.ops.ingest.photo_sidecars import PhotoSidecars
 
 # Boilerplate that cameras and phones write into the description of every picture: brand texts, and the shooting modes
 # of Huawei and Motorola phones.
@@ -58,8 +58,7 @@ class Description:
     """A caption fit for the catalog, and an aware UTC capture time with its source; None if no source has one.
 
     `date_unlikely`: a source had an impossible date, which was ignored. `beside`: a part comes from a sidecar or a
-    list. Another copy may lack these, and then has `taken_alone` as its capture time. `trashed` and `hidden` are flags
-    from an export's sidecar.
+    list. Another copy may lack these, and then has `taken_alone` as its capture time.
     """
 
     caption: str | None
@@ -68,8 +67,6 @@ class Description:
     date_unlikely: bool = False
     beside: bool = field(default=False, compare=False)
     taken_alone: datetime | None = field(default=None, compare=False)
-    trashed: bool = field(default=False, compare=False)
-    hidden: bool = field(default=False, compare=False)
 
 
 def describe(
@@ -78,14 +75,14 @@ def describe(
     path: str,
     caption: str | None = None,
     taken_at: datetime | None = None,
-    sidecars: SidecarFiles | None = None,
+    beside: PhotoSidecars | None = None,
 ) -> Description:
     """Return caption and capture time of a photo, each from the first plausible source; never raises for damage.
 
     The given `caption` and `taken_at` come first. Then captions: Takeout, XMP (sidecar, then embedded), IPTC, EXIF, the
-    format's own text; times: in the order of TakenFrom. Without `sidecars` no sidecar is looked up.
+    format's own text; times: in the order of TakenFrom. Without `beside` no sidecar is looked up.
     """
-    sources = _Sources(header, path, caption, taken_at, sidecars)
+    sources = _Sources(header, path, caption, taken_at, beside or PhotoSidecars(None, path))
     date_unlikely, taken_at, taken_from, taken_alone = False, None, None, None
     for source, moment in sources.times():
         if not is_likely(moment):
@@ -105,8 +102,6 @@ def describe(
         date_unlikely=date_unlikely,
         beside=place < _IN_PICTURE or taken_from in _BESIDE,
         taken_alone=taken_alone,
-        trashed=sources.takeout.trashed or sources.photo_details.trashed,
-        hidden=sources.takeout.hidden or sources.photo_details.hidden,
     )
 
 
@@ -131,23 +126,20 @@ class _Sources:
         path: str,
         caption: str | None,
         taken_at: datetime | None,
-        sidecars: SidecarFiles | None,
+        beside: PhotoSidecars,
     ) -> None:
         self._header = header
         self._path = path
         self._caption = caption
         self._taken_at = taken_at
-        self._sidecars = sidecars
-        self._read_takeout: Facts | None = None
-        self._read_photo_details: Facts | None = None
-        self._read_xmp_beside: Facts | None = None
+        self._beside = beside
         self._read_xmp: Facts | None = None
         self._read_iptc: Facts | None = None
 
     def captions(self) -> Iterator[str | None]:
         yield self._caption
-        yield self.takeout.caption
-        yield self._xmp_beside.caption
+        yield self._beside.takeout.caption
+        yield self._beside.xmp.caption
         yield self._xmp.caption
         yield self._iptc.caption
         yield _written_by_hand(decoded(self._header.exif.description))
@@ -160,34 +152,15 @@ class _Sources:
         yield from _dated(TakenFrom.EXIF, exif.taken_at)
         yield from _dated(TakenFrom.EXIF_DIGITISED, exif.digitised_at)
         yield from _dated(TakenFrom.CONTAINER, self._header.taken_at)
-        yield from _dated(TakenFrom.XMP_BESIDE, *self._xmp_beside.dates)
+        yield from _dated(TakenFrom.XMP_BESIDE, *self._beside.xmp.dates)
         yield from _dated(TakenFrom.XMP, *self._xmp.dates)
         yield from _dated(TakenFrom.IPTC, *self._iptc.dates)
         yield from _dated(TakenFrom.TEXT, _mail_moment(self._header.texts.get("Creation Time", "")))
         yield from _dated(TakenFrom.CONTAINER_CREATED, self._header.created_at)
-        yield from _dated(TakenFrom.TAKEOUT, *self.takeout.dates)
-        yield from _dated(TakenFrom.PHOTO_DETAILS, *self.photo_details.dates)
+        yield from _dated(TakenFrom.TAKEOUT, *self._beside.takeout.dates)
+        yield from _dated(TakenFrom.PHOTO_DETAILS, *self._beside.photo_details.dates)
         yield from _dated(TakenFrom.NAME, name_moment(self._path.rpartition("/")[2]))
         yield from _dated(TakenFrom.EXIF_MODIFIED, exif.modified_at)
-
-    # Not functools.cached_property, which before Python 3.12 lets one thread at a time compute, for all objects.
-    @property
-    def takeout(self) -> Facts:
-        if self._read_takeout is None:
-            self._read_takeout = self._sidecars.takeout(self._path) if self._sidecars else NO_FACTS
-        return self._read_takeout
-
-    @property
-    def photo_details(self) -> Facts:
-        if self._read_photo_details is None:
-            self._read_photo_details = self._sidecars.photo_details(self._path) if self._sidecars else NO_FACTS
-        return self._read_photo_details
-
-    @property
-    def _xmp_beside(self) -> Facts:
-        if self._read_xmp_beside is None:
-            self._read_xmp_beside = self._sidecars.xmp(self._path) if self._sidecars else NO_FACTS
-        return self._read_xmp_beside
 
     @property
     def _xmp(self) -> Facts:

@@ -1,6 +1,6 @@
 """Preparation of a file for ingest: read once, hashed, recognised by its content, described and dated.
 
-Files that an export marks as trashed, archived or hidden are left out here, once their sidecars are read.
+Files that an export marks as trashed, archived or hidden are left out here, by their sidecars alone.
 """
 
 import time
@@ -15,7 +15,8 @@ from imgctl.keys import new_id
 from imgctl.ops.ingest.describe import Description, describe, from_list
 from imgctl.ops.ingest.original import Content, Prepared, file_name, new_row
 from imgctl.ops.ingest.outcome import FileOutcome, Reason
-from imgctl.ops.ingest.recognise import UNFIT, Recogniser, unfit
+from imgctl.ops.ingest.photo_sidecars import PhotoSidecars
+from imgctl.ops.ingest.recognise import SIDECAR_NAMES, UNFIT, Recogniser, unfit
 from imgctl.ops.sources.base import STREAM_ABOVE, Read, SourceFile
 from imgctl.ops.upload.options import UploadedAt, UploadOrder
 from imgctl.run.budgets import ByteBudget
@@ -56,13 +57,20 @@ def prepared(
 def prepare(found: SourceFile, how: Preparing) -> Prepared[SourceFile] | FileOutcome:
     """Read, hash and probe a file and its sidecars; return an outcome if it cannot or should not be uploaded."""
     started = time.monotonic()
+    beside = PhotoSidecars(found.source.sidecars, found.beside)
+    try:
+        # Before the file itself, which a bucket would send in each run for nothing.
+        if (left_out := _left_out(found, beside, how.order)) is not None:
+            return left_out
+    except StoreError as error:
+        return _unreadable_sidecar(found, error)
     try:
         read = found.source.read(found, how.recogniser)
     except UNFIT as error:
         return unfit(error, found.path, size=found.size)
     if isinstance(read, FileOutcome):
         return read
-    description = _other_content(found, read) or _described(found, read, how.order)
+    description = _other_content(found, read) or _described(found, read, beside)
     if isinstance(description, FileOutcome):
         if read.spool is not None:
             read.spool.close()
@@ -98,32 +106,33 @@ def _other_content(found: SourceFile, read: Read) -> FileOutcome | None:
     return FileOutcome.failed(found.path, Reason.CONTENT_DIFFERS, detail, read.size)
 
 
-def _described(found: SourceFile, read: Read, order: UploadOrder) -> Description | FileOutcome:
-    """Return the description of a file, or the outcome if it is skipped, or if a sidecar is unreadable.
-
-    A file uploaded without its sidecar would never get that metadata.
-    """
+def _described(found: SourceFile, read: Read, beside: PhotoSidecars) -> Description | FileOutcome:
+    """Return the description of a file, or the outcome if a sidecar is unreadable."""
     if found.alone:
         return from_list(found.caption, found.taken_at)
     try:
-        description = describe(
-            read.header,
-            path=found.beside,
-            caption=found.caption,
-            taken_at=found.taken_at,
-            sidecars=found.source.sidecars,
-        )
+        return describe(read.header, path=found.beside, caption=found.caption, taken_at=found.taken_at, beside=beside)
     except StoreError as error:
-        detail = f"its sidecar cannot be read: {error.message}; run the same command again"
-        return FileOutcome.failed(found.path, Reason.SOURCE, detail, read.size)
-    return _left_out(found, description, order) or description
+        return _unreadable_sidecar(found, error)
 
 
-def _left_out(found: SourceFile, description: Description, order: UploadOrder) -> FileOutcome | None:
-    """Return the outcome of a file that an export marks as trashed, archived or hidden, if the options exclude it."""
-    if description.trashed and not order.takeout_trashed:
+def _unreadable_sidecar(found: SourceFile, error: StoreError) -> FileOutcome:
+    """Return the outcome of a file that, uploaded without its sidecar, would never get that metadata."""
+    detail = f"its sidecar cannot be read: {error.message}; run the same command again"
+    return FileOutcome.failed(found.path, Reason.SOURCE, detail, found.size)
+
+
+def _left_out(found: SourceFile, beside: PhotoSidecars, order: UploadOrder) -> FileOutcome | None:
+    """Return the outcome of a file that an export marks as trashed, archived or hidden, if the options exclude it.
+
+    StoreError for an unreadable sidecar.
+    """
+    if found.alone or found.file_name.lower().endswith(SIDECAR_NAMES):
+        # A sidecar may have the name of its own sidecar.
+        return None
+    if not order.takeout_trashed and beside.trashed:
         reason, detail = Reason.TRASHED, "in the bin of Google or Apple Photos; --takeout-trashed uploads it"
-    elif description.hidden and not order.takeout_archived:
+    elif not order.takeout_archived and beside.hidden:
         reason, detail = Reason.HIDDEN, "--no-takeout-archived"
     else:
         return None

@@ -11,6 +11,7 @@ from imgctl.imaging.formats import Format
 from imgctl.imaging.metadata.exif import Exif
 from imgctl.imaging.probe import Header, recognise
 from imgctl.ops.ingest.describe import Description, TakenFrom, describe
+from imgctl.ops.ingest.photo_sidecars import PhotoSidecars
 from imgctl.ops.ingest.sidecar import SidecarFiles
 from tests.imaging import containers
 from tests.imaging.containers import text_entry
@@ -32,7 +33,12 @@ def takeout(hour: int, text: str) -> bytes:
 
 
 def description_of(path: Path, body: bytes, *, caption: str | None = None, follow_links: bool = False) -> Description:
-    return describe(recognise(body), path=str(path), caption=caption, sidecars=SidecarFiles(follow_links=follow_links))
+    return describe(
+        recognise(body),
+        path=str(path),
+        caption=caption,
+        beside=PhotoSidecars(SidecarFiles(follow_links=follow_links), str(path)),
+    )
 
 
 def test_captions_and_times_come_from_the_best_source(tmp_path: Path) -> None:
@@ -127,7 +133,11 @@ def test_captions_are_made_fit_for_a_database(tmp_path: Path, written: str, kept
 def test_sidecars_count_even_if_the_header_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "a.jpg.json").write_bytes(takeout(6, "beside"))
 
-    found = describe(Header(kind=Format.JPEG), path=str(tmp_path / "a.jpg"), sidecars=SidecarFiles())
+    found = describe(
+        Header(kind=Format.JPEG),
+        path=str(tmp_path / "a.jpg"),
+        beside=PhotoSidecars(SidecarFiles(), str(tmp_path / "a.jpg")),
+    )
 
     assert found == Description(caption="beside", taken_at=at(6), taken_from=TakenFrom.TAKEOUT)
 
@@ -140,7 +150,9 @@ def test_listing_a_directory_and_trying_each_name_find_the_same_sidecar(tmp_path
         (tmp_path / sidecar.format(photo.name)).write_bytes(said_beside)
     beside, body = SidecarFiles(), jpeg()
 
-    captions = [describe(recognise(body), path=str(photo), sidecars=beside).caption for photo in photos]
+    captions = [
+        describe(recognise(body), path=str(photo), beside=PhotoSidecars(beside, str(photo))).caption for photo in photos
+    ]
 
     assert captions == [photo.stem if number % 2 == 0 else None for number, photo in enumerate(photos)]
 
@@ -152,7 +164,9 @@ def test_sidecars_are_found_in_more_directories_than_are_remembered(tmp_path: Pa
         photo.parent.mkdir()
         (photo.parent / "a.jpg.json").write_bytes(takeout(6, photo.parent.name))
 
-    captions = [describe(recognise(body), path=str(photo), sidecars=beside).caption for photo in photos]
+    captions = [
+        describe(recognise(body), path=str(photo), beside=PhotoSidecars(beside, str(photo))).caption for photo in photos
+    ]
 
     assert captions == [photo.parent.name for photo in photos]
 

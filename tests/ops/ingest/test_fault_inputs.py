@@ -7,6 +7,7 @@ import pytest
 from imgctl.imaging.probe import recognise
 from imgctl.imaging.render import render
 from imgctl.ops.ingest.describe import Description, describe
+from imgctl.ops.ingest.photo_sidecars import PhotoSidecars
 from imgctl.ops.ingest.sidecar import SidecarFiles
 from tests.imaging.pictures import FINE
 
@@ -22,7 +23,7 @@ def pictures(*folders: str) -> list[Path]:
 
 
 def description_of(path: Path) -> Description:
-    return describe(recognise(path.read_bytes()), path=str(path), sidecars=SidecarFiles())
+    return describe(recognise(path.read_bytes()), path=str(path), beside=PhotoSidecars(SidecarFiles(), str(path)))
 
 
 @pytest.mark.parametrize("path", pictures("xmp", "capitals", "takeout"), ids=lambda path: path.name)
