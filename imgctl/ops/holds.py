@@ -5,10 +5,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
+from itertools import islice
 from uuid import UUID
 
 from imgctl.errors import StoreError, StoreUnsupported, UsageError
-from imgctl.keys import FIRST, named_image, new_id
+from imgctl.keys import FIRST, TRASH, named_image, new_id
 from imgctl.model import Image
 from imgctl.ops.common.open import Parts
 from imgctl.ops.common.operation_record import who
@@ -21,13 +22,15 @@ from imgctl.store.blobs.base import Remnant
 from imgctl.store.catalog.queries import holds as sql
 from imgctl.store.catalog.queries.erased import erased_since, page
 from imgctl.store.catalog.queries.holds import LegalHold
-from imgctl.store.catalog.queries.lookups import Scope, clock, newest
+from imgctl.store.catalog.queries.lookups import Scope, by_ids, clock, newest
 from imgctl.store.catalog.queries.storage_class import moving, still_moving
 from imgctl.units import count_of
 
 POLL_SECONDS = 0.2
 # More than all transitions move at once.
 MOST_MOVING = 4096
+# Blobs of the trash whose rows are looked up at once.
+TRASH_PAGE = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,7 +150,7 @@ def end(parts: Parts, hold: LegalHold, *, stop: StopSignal) -> None:
 
 
 def lock_blobs(parts: Parts, user_id: UUID, *, on: bool, stop: StopSignal) -> Iterator[Locked]:
-    """Set or lift the legal hold of every version of every blob of a user, also under former prefixes."""
+    """Set or lift the legal hold of every version of every blob of a user, also under former prefixes and in the trash."""
     chosen, store = Chosen(scope=Scope(user_id=user_id)), parts.settings.store
 
     def lock(remnant: Remnant) -> Locked:
@@ -169,6 +172,18 @@ def lock_blobs(parts: Parts, user_id: UUID, *, on: bool, stop: StopSignal) -> It
         for images in pages(parts.catalog, chosen, stop=stop):
             for remnants in threads.map(remnants_of, images):
                 yield from threads.map(lock, remnants)
+        for trashed in _in_trash(parts, user_id, stop=stop):
+            yield from threads.map(lock, trashed)
+
+
+def _in_trash(parts: Parts, user_id: UUID, *, stop: StopSignal) -> Iterator[list[Remnant]]:
+    """Yield the versions in the trash that are of a user's images, in pages; an image without a row has no known owner."""
+    every = ((named_image(one.key), one) for one in parts.store.remnants([TRASH]) if not one.is_marker)
+    while not stop.is_set() and (some := list(islice(every, TRASH_PAGE))):
+        ids = {image for image, _ in some if image is not None}
+        rows = read(parts.catalog, partial(by_ids, ids=ids), stop=stop)
+        mine = {image for image, row in rows.items() if row.user_id == user_id}
+        yield [one for image, one in some if image in mine]
 
 
 def _known(parts: Parts, user_id: UUID, reason: str, stop: StopSignal) -> LegalHold | None:

@@ -277,6 +277,38 @@ def test_the_bucket_itself_holds_every_version_until_the_release(
     assert list(store.remnants([""])) == []
 
 
+def test_the_trash_of_a_held_user_is_locked_until_the_release(
+    tmp_path: Path, moto_s3: S3Server, embedded: Deployment
+) -> None:
+    name = f"{moto_s3.new_bucket()}-locked"
+    moto_s3.client().create_bucket(Bucket=name, ObjectLockEnabledForBucket=True)
+    at = Deployment(directory=embedded.directory, catalog_url=embedded.catalog_url, store=moto_s3.settings(name))
+    deployment = at.with_settings(SERVE_SECRET="a secret")
+    (tmp_path / "0.jpg").write_bytes(photo(0))
+    for user in (USER, OTHER):
+        assert deployment.run("upload", tmp_path / "0.jpg", "--user", str(user)).code == 0
+    store = deployment.open_store()
+    assert isinstance(store, S3Store)
+    left = {one.user_id: key_of(one.id, "thumb", "webp") for one in deployment.images()}
+    trash = {user: f"trash/2026-11-22/{key}" for user, key in left.items()}
+    for key in (*trash.values(), "trash/2026-11-22/notes.txt"):
+        store.create(key, b"of an older recipe", content_type="image/webp")
+
+    held = deployment.run("hold", "--user", str(USER), "--reason", "case", "--object-lock", "--json")
+    refused = [one.key for one, _ in store.purge(store.remnants(["trash/"]))]
+    undeleted = deployment.run("repair", "--undelete", "2026-11-22", "--apply", "--json")
+    released = deployment.run("release", "--user", str(USER), "--json")
+    erased = deployment.run("erase", "--user", str(USER), "--confirm-user", str(USER), "--yes", "--json")
+
+    assert (held.code, held.summary["locked"], held.summary["failed"]) == (0, 2, 0), held.err
+    assert refused == [trash[USER]]
+    assert [(one["key"], one["fate"]) for one in undeleted.of("undelete")] == [(left[USER], "mended")]
+    # Its original, its undeleted variant, and the old version of that in the trash.
+    assert (released.code, released.summary["unlocked"], released.summary["failed"]) == (0, 3, 0), released.err
+    assert (erased.code, erased.summary["erased"]) == (0, 1), erased.err
+    assert [one.key for one in store.remnants(["2", "trash/"])] == [one.original_key for one in deployment.images()]
+
+
 def test_hold_reports_that_a_directory_locks_nothing(held: Deployment) -> None:
     result = held.run("hold", "--user", str(USER), "--reason", "case 4711", "--object-lock", "--json")
 
