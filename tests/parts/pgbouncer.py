@@ -6,12 +6,14 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
 from sqlalchemy import URL, make_url
+
+from tests.parts.ports import free_port
 
 _CONFIG = """
 [databases]
@@ -35,12 +37,8 @@ def pooled_url(empty_postgres_url: str) -> Iterator[str]:
     if PROGRAM is None:
         pytest.skip("no pgbouncer is installed")
     url = make_url(empty_postgres_url)
-    with (
-        TemporaryDirectory(prefix="imgctl-pgbouncer-") as directory,
-        closing(socket.create_server(("127.0.0.1", 0))) as held,
-    ):
-        port = held.getsockname()[1]
-        held.close()
+    with TemporaryDirectory(prefix="imgctl-pgbouncer-") as directory:
+        port = free_port()
         config = Path(directory) / "pgbouncer.ini"
         config.write_text(_CONFIG.format(host=url.query["host"], database_port=url.port or 5432, port=port))
         # PgBouncer does not run as root; only its owner can open the socket's directory.

@@ -8,7 +8,6 @@ checkout.
 import re
 import shlex
 import signal
-import socket
 import subprocess
 import sys
 import tarfile
@@ -19,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from zipfile import ZipFile
 
+from tests.parts.ports import free_port
 from tests.whole.deployment import USER, Deployment, Run
 
 _BLOCK = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -86,8 +86,7 @@ class Shell:
         return "" if done.returncode in ENDS else f"$ {line}\n{done.stdout}{done.stderr}(exit code {done.returncode})"
 
     def _serve(self) -> str:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
+        port = free_port()
         run = self.deployment.start("serve", "--port", str(port))
         self._serving.append(run)
         self.stand_ins = {**self.stand_ins, "127.0.0.1:8080": f"127.0.0.1:{port}"}

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.parts.ports import free_port
 from tests.parts.seaweed import S3Server
 from tests.whole.blocks import Shell, blocks_of, lines_of, write_stage
 from tests.whole.deployment import USER, Deployment
@@ -102,6 +103,7 @@ def test_shell_block_runs_line_by_line(
         "/tmp/case": f"{place}/case",
         "/var/lib/node_exporter": f"{place}/node_exporter",
         "/var/lib/imgctl": f"{place}/state",
+        "--metrics-port 9108": f"--metrics-port {free_port()}",
     }
     if "postgresql" in text:
         stand_ins["postgresql.psycopg://imgctl@db.example.org/photos"] = request.getfixturevalue("postgres_url")

@@ -19,6 +19,7 @@ from sqlalchemy import create_engine, make_url
 
 from imgctl.model import Status
 from imgctl.web.auth import Scope
+from tests.parts.ports import free_port
 from tests.parts.proxy import Fault, fault_proxy, is_image_put
 from tests.web.server import token
 from tests.whole.conftest import photo
@@ -64,8 +65,7 @@ def send(url: str, data: bytes, *, client: httpx.Client | None = None) -> httpx.
 
 
 def test_the_metrics_port_has_the_backlog(embedded: Deployment) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     run = embedded.start(*SERVE, "--metrics-port", str(port))
     send(address(run), photo(1))
     text = httpx.get(f"http://127.0.0.1:{port}/metrics").text
