@@ -39,6 +39,10 @@ class VariantFormat(StrEnum):
         return f"image/{self.value}"
 
 
+LOST = "lost: "
+"""Begins the error of a failed image whose original is known to be gone from the store."""
+
+
 class StorageClass(StrEnum):
     """The storage classes of originals, by their names in the APIs of S3, Google and Azure.
 
@@ -164,6 +168,16 @@ class Image:
         key: str | None = getattr(self, f"{role}_key")
         return key
 
+    @property
+    def is_lost(self) -> bool:
+        """Whether its original is known to be gone; its owner's next upload of the same photo brings it back."""
+        return self.status is Status.FAILED and (self.error or "").startswith(LOST)
+
+    @property
+    def is_safe(self) -> bool:
+        """Whether its original is in the store, as far as the row knows."""
+        return self.status is not Status.UPLOADING and not self.is_lost
+
     def is_held(self, now: datetime) -> bool:
         """Whether a worker or a move leases the row at `now`, the database's time."""
         return self.leased_until is not None and self.leased_until >= now
@@ -199,7 +213,8 @@ class NewImage:
 class Promised:
     """The row for a content: new (`created`), or the owner's existing one.
 
-    `erased`: there is no row, because the image with this id was erased.
+    `status` is UPLOADING as long as bytes are wanted: also for an image whose original is lost. `erased`: there is no
+    row, because the image with this id was erased.
     """
 
     id: UUID

@@ -132,7 +132,7 @@ def complete(parts: Parts, image: Image, recogniser: Recogniser) -> Taken:
     BlobMissing if there is no blob, BlobCorrupt if it differs from the promise, NotAnImage, FormatUnsupported or
     ImageRejected if it is not a picture, of a format not taken, or too large: the row stays, for `repair` to decide.
     """
-    if image.status is not Status.UPLOADING:
+    if image.is_safe:
         return _present(parts, image.id)
     key = image.original_key or ""
     blob = parts.store.head(key)

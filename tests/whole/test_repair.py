@@ -49,6 +49,30 @@ def test_an_audit_is_mended_and_what_was_requeued_is_built(deployment: Deploymen
     assert deployment.run("audit", "--grace", "0s").code == 0
 
 
+def test_an_original_marked_as_lost_is_brought_back_by_another_upload(
+    deployment: Deployment, album: dict[Path, bytes]
+) -> None:
+    upload = ["upload", str(place_of(album)), "--user", str(USER)]
+    assert deployment.run(*upload).code == 0
+    assert deployment.run("work", "--drain").code == 0
+    image, store = deployment.images()[0], deployment.open_store()
+    store.delete([image.original_key or ""])
+    assert deployment.run("repair", "--apply", "--grace", "0s").code == 0
+    assert [one.status for one in deployment.images()].count(Status.FAILED) == 1
+    unsafe = deployment.run("verify", place_of(album), "--user", str(USER), "--against", "catalog", "--json")
+    advice = deployment.run("show", str(image.id))
+
+    again, built = deployment.run(*upload, "--json"), deployment.run("work", "--drain")
+
+    assert (unsafe.code, {one["reason"] for one in unsafe.of("file") if one["fate"] == "unsafe"}) == (
+        4,
+        {"original_missing"},
+    )
+    assert "imgctl upload" in advice.out
+    assert (again.code, again.summary["uploaded"], built.code) == (0, 1, 0), again.err
+    assert_whole(deployment, album.values(), status=Status.READY)
+
+
 def test_lines_that_name_no_image_are_told(embedded: Deployment, album: dict[Path, bytes]) -> None:
     embedded.run("upload", place_of(album), "--user", str(USER))
     wanted = embedded.directory / "wanted.txt"

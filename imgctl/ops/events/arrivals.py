@@ -18,7 +18,7 @@ from imgctl.errors import (
     StoreError,
 )
 from imgctl.keys import ORIGINAL, own_key, parse_key
-from imgctl.model import Image, Status
+from imgctl.model import Image
 from imgctl.ops.common.open import Parts
 from imgctl.ops.common.retry import StopSignal, read, retry
 from imgctl.ops.common.transactions import InProcess
@@ -146,7 +146,7 @@ class _Originals:
     def _failed(self, path: str, image: Image, error: StoreError | ImageRejected) -> FileOutcome:
         # The application may have completed it meanwhile, or `repair` dropped it.
         now = self._row(image.id)
-        if now is not None and now.status is not Status.UPLOADING:
+        if now is not None and now.is_safe:
             return _present(path, now)
         reason = next((one for kind, one in _REASONS.items() if isinstance(error, kind)), Reason.STORE)
         return _outcome(path, image, Fate.FAILED, reason, error.line)

@@ -16,7 +16,7 @@ from imgctl.errors import (
 )
 from imgctl.imaging.probe import Header, probe_of
 from imgctl.keys import first_id
-from imgctl.model import Image, NewImage, Status
+from imgctl.model import Image, NewImage
 from imgctl.ops.common.open import Parts
 from imgctl.ops.common.range_reads import CHUNK_BYTES, chunks, in_store
 from imgctl.ops.common.retry import Failures, StopSignal, read
@@ -136,7 +136,7 @@ class Sources:
         known = self._known(sources)
         for source in sources:
             image = known.get(source.id)
-            if image is not None and image.status is not Status.UPLOADING:
+            if image is not None and image.is_safe:
                 yield (_present(source, image),)
             elif self.dry_run:
                 yield (self._try(self._peek, source),)

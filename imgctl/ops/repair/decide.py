@@ -5,12 +5,11 @@ from datetime import timedelta
 from uuid import UUID
 
 from imgctl.keys import ORIGINAL
-from imgctl.model import Image, Status, StorageClass, Variant
+from imgctl.model import LOST, Image, Status, StorageClass, Variant
 from imgctl.ops.audit.findings import Code, Finding
 from imgctl.ops.repair.options import Decision, Do, Evidence, RepairOrder
 from imgctl.units import count_of
 
-LOST = "lost"
 _DELETES = (Do.DROP, Do.TRASH, Do.ERASE)
 Judge = Callable[[Finding, Image, Evidence, RepairOrder], tuple[Do, str]]
 
@@ -175,10 +174,10 @@ def _class_drift(finding: Finding, row: Image, seen: Evidence, _order: RepairOrd
 
 
 def _lost(row: Image, seen: Evidence) -> tuple[Do, str]:
-    if row.status is Status.FAILED and (row.error or "").startswith(f"{LOST}:"):
-        return Do.LEAVE, "it is marked as lost: only another copy of the photo can repair it"
+    if row.is_lost:
+        return Do.LEAVE, "it is marked as lost: upload another copy of the photo"
     how = "is missing from the store" if seen.original is None else "is empty in the store"
-    return Do.FAIL, f"{LOST}: the original {how}"
+    return Do.FAIL, f"{LOST}the original {how}"
 
 
 def _restore_first(row: Image) -> str:

@@ -172,8 +172,7 @@ def _advice(image: Image, blobs: Blobs, *, now: datetime, recipe: str, max_attem
             text = "the original is not the size that was promised"
         return Advice(ok=False, text=text, command=repair)
     if original is None or original.size == 0:
-        lost = "is missing" if original is None else "is empty"
-        return Advice(ok=False, text=f"the original {lost} from the store", command=repair)
+        return _advice_without_original(image, original, repair)
     if image.status is Status.PROCESSING:
         return _advice_processing(image, original, now=now, max_attempts=max_attempts)
     if image.status is Status.FAILED:
@@ -189,6 +188,14 @@ def _advice(image: Image, blobs: Blobs, *, now: datetime, recipe: str, max_attem
         text = "its variants were built by other settings"
         return Advice(ok=True, text=text, command=f"echo {image.id} | imgctl backfill --stale --ids-from -")
     return Advice(ok=True, text="all is well")
+
+
+def _advice_without_original(image: Image, original: Blob | None, repair: str) -> Advice:
+    if image.is_lost and original is None:
+        text = "the original is lost: another copy of the photo brings it back"
+        return Advice(ok=False, text=text, command=f"imgctl upload PHOTO --user {image.user_id}")
+    how = "is missing" if original is None else "is empty"
+    return Advice(ok=False, text=f"the original {how} from the store", command=repair)
 
 
 def _advice_processing(image: Image, original: Blob, *, now: datetime, max_attempts: int) -> Advice:

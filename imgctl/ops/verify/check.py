@@ -89,6 +89,8 @@ class Checker:
         if row.status is Status.UPLOADING:
             return _unsafe(file, row, Reason.NOT_CONFIRMED, "promised, its bytes not confirmed yet; upload it again")
         if self._against is Against.CATALOG:
+            if row.is_lost:
+                return _unsafe(file, row, Reason.ORIGINAL_MISSING, "its original is marked as lost; upload it again")
             return _safe(file, row, Reason.BY_CATALOG)
         blob = blobs[row.id].blob(row.original_key)
         if blob is None:

@@ -25,6 +25,7 @@ from sqlalchemy import (
     Table,
     Text,
     Uuid,
+    and_,
     func,
     literal,
     literal_column,
@@ -35,7 +36,7 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-from imgctl.model import ARCHIVE_CLASSES, IMAGE_COLUMNS, Status
+from imgctl.model import ARCHIVE_CLASSES, IMAGE_COLUMNS, LOST, Status
 
 T = TypeVar("T")
 
@@ -231,6 +232,11 @@ COLUMNS = tuple(images.c[name] for name in IMAGE_COLUMNS)
 """The columns of `Image`."""
 SAFE = images.c.status != status_literal(Status.UPLOADING)
 """Condition for rows whose original is safe in the store."""
+
+
+def is_lost() -> ColumnElement[bool]:
+    """Condition for failed images whose original is known to be gone from the store."""
+    return and_(in_status(Status.FAILED), func.coalesce(images.c.error, "").startswith(LOST))
 
 
 def in_status(*statuses: Status) -> ColumnElement[bool]:

@@ -5,12 +5,12 @@ from dataclasses import fields
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from sqlalchemy import Connection, FromClause, Insert, Select, Update, exists, func, select, update
+from sqlalchemy import Connection, FromClause, Insert, Select, Update, case, exists, func, null, or_, select, update
 
 from imgctl.errors import CatalogError
 from imgctl.model import NewImage, Promised, Status
 from imgctl.store.catalog import batch
-from imgctl.store.catalog.schema import POSTGRES, digest, erased, images, in_status, now, status_literal
+from imgctl.store.catalog.schema import POSTGRES, SAFE, digest, erased, images, in_status, is_lost, now, status_literal
 
 if TYPE_CHECKING:
     from sqlalchemy.dialects.postgresql import Insert as PostgresInsert
@@ -71,8 +71,21 @@ def _lookup(rows: FromClause) -> Select[UUID, UUID, Status]:
     return select(images.c.id, images.c.user_id, images.c.status).where(images.c.id == rows.c.id)
 
 
+def lookup_safe(connection: Connection, ids: Iterable[UUID]) -> dict[UUID, tuple[UUID, Status]]:
+    """Return owner and status of those of these images whose original is in the store, as far as the catalog knows."""
+    found = batch.run(connection, _lookup_safe, batch.Ref, batch.refs(ids))
+    return {row.id: (row.user_id, row.status) for row in found}
+
+
+def _lookup_safe(rows: FromClause) -> Select[UUID, UUID, Status]:
+    return _lookup(rows).where(SAFE, ~is_lost())
+
+
 def confirm(connection: Connection, ids: Iterable[UUID]) -> set[UUID]:
-    """Set images from `uploading` to `processing` now that the bytes are safe; returns the changed ids."""
+    """Set images to `processing` now that the bytes are safe: promised ones, and lost ones that were uploaded again.
+
+    Returns the changed ids.
+    """
     confirmed = batch.changed(connection, _confirm, batch.Ref, batch.refs(ids))
     if confirmed:
         announce(connection)
@@ -80,8 +93,10 @@ def confirm(connection: Connection, ids: Iterable[UUID]) -> set[UUID]:
 
 
 def _confirm(rows: FromClause) -> Update:
-    promised = update(images).where(images.c.id == rows.c.id, in_status(Status.UPLOADING))
-    return promised.values(status=status_literal(Status.PROCESSING)).returning(images.c.id)
+    wanted = update(images).where(images.c.id == rows.c.id, or_(in_status(Status.UPLOADING), is_lost()))
+    # The values of a new image; a lost one may have others.
+    fresh = {"forgiven": images.c.attempts, "error": null(), "storage_class": null(), "restored_until": null()}
+    return wanted.values(status=status_literal(Status.PROCESSING), **fresh).returning(images.c.id)
 
 
 def keep(connection: Connection, rows: Iterable[NewImage]) -> set[UUID]:
@@ -125,7 +140,9 @@ def _known(connection: Connection, rows: Sequence[NewImage]) -> dict[tuple[UUID,
 
 def _find(rows: FromClause) -> Select[UUID, str | None, Status, UUID, bytes]:
     same = digest(images.c.sha256) == digest(rows.c.sha256)
-    return select(images.c.id, images.c.original_key, images.c.status, rows.c.user_id, rows.c.sha256).where(
+    # A lost original is wanted again. Its row stays as it is until the bytes are safe: it may name variants.
+    status = case((is_lost(), status_literal(Status.UPLOADING)), else_=images.c.status).label("status")
+    return select(images.c.id, images.c.original_key, status, rows.c.user_id, rows.c.sha256).where(
         images.c.user_id == rows.c.user_id, same
     )
 

@@ -8,15 +8,24 @@ from uuid import UUID, uuid4
 
 import psycopg
 import pytest
+from sqlalchemy import update
 
 from imgctl.errors import CatalogError
-from imgctl.model import NewImage, Promised, Status
+from imgctl.model import LOST, NewImage, Promised, Status
 from imgctl.store.catalog.engine import Catalog
 from imgctl.store.catalog.queries.descriptions import SidecarMetadata, fill
 from imgctl.store.catalog.queries.lookups import by_id
-from imgctl.store.catalog.queries.repairs import SeenRow, drop_promises
-from imgctl.store.catalog.queries.reservations import WORK_CHANNEL, confirm, contents, keep, lookup, promise
-from imgctl.store.catalog.schema import POSTGRES, SQLITE
+from imgctl.store.catalog.queries.repairs import SeenRow, drop_promises, mark_lost
+from imgctl.store.catalog.queries.reservations import (
+    WORK_CHANNEL,
+    confirm,
+    contents,
+    keep,
+    lookup,
+    lookup_safe,
+    promise,
+)
+from imgctl.store.catalog.schema import POSTGRES, SQLITE, images
 from tests.store.catalog.rows import NOON, OTHER_USER, counts, new_image, walk
 
 
@@ -121,6 +130,45 @@ def test_confirm_changes_only_rows_that_are_uploading(catalog: Catalog) -> None:
     assert second == {rows[1].id, rows[2].id}
     with catalog.read() as connection:
         assert {image.status for image in walk(connection)} == {Status.PROCESSING}
+
+
+def test_a_lost_original_is_wanted_again_and_its_row_stays_until_the_bytes_are_safe(catalog: Catalog) -> None:
+    row, other = new_image(1), new_image(2)
+    promised(catalog, [row, other])
+    confirmed(catalog, [row.id, other.id])
+    with catalog.write() as connection:
+        mark_lost(connection, [SeenRow(id=row.id, attempts=0, key=row.original_key, error=f"{LOST}it is gone")])
+        connection.execute(update(images).where(images.c.id == row.id).values(storage_class="GLACIER", attempts=3))
+        assert contents(connection, [row])[0].status is Status.UPLOADING
+    [again] = promised(catalog, [new_image(9, content=1)])
+    with catalog.read() as connection:
+        before = by_id(connection, row.id)
+        assert set(lookup_safe(connection, [row.id, other.id])) == {other.id}
+
+    with catalog.write() as connection:
+        assert keep(connection, [replace(row, id=again.id)]) == set()
+
+    assert (again.id, again.original_key, again.status) == (row.id, row.original_key, Status.UPLOADING)
+    assert before is not None and before.status is Status.FAILED
+    with catalog.read() as connection:
+        after = by_id(connection, row.id)
+        assert set(lookup_safe(connection, [row.id])) == {row.id}
+    assert after is not None
+    assert (after.status, after.error, after.storage_class, after.forgiven) == (Status.PROCESSING, None, None, 3)
+
+
+def test_an_image_that_failed_for_another_reason_is_not_wanted_again(catalog: Catalog) -> None:
+    row = new_image(1)
+    promised(catalog, [row])
+    confirmed(catalog, [row.id])
+    for error in (None, "gave up: lost: no"):
+        with catalog.write() as connection:
+            connection.execute(update(images).values(status=Status.FAILED, error=error))
+
+        assert [one.status for one in promised(catalog, [row])] == [Status.FAILED]
+        assert confirmed(catalog, [row.id]) == set()
+        with catalog.read() as connection:
+            assert set(lookup_safe(connection, [row.id])) == {row.id}
 
 
 def test_a_transaction_that_fails_leaves_no_promise(catalog: Catalog) -> None:
