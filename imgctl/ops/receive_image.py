@@ -14,7 +14,7 @@ from imgctl.imaging.source import on_disk
 from imgctl.keys import ORIGINAL, key_of, new_id, time_of
 from imgctl.model import Image, NewImage, Promised, Status
 from imgctl.ops.common.open import Parts
-from imgctl.ops.common.range_reads import in_store, sha256_of
+from imgctl.ops.common.range_reads import in_store, stored_sha256
 from imgctl.ops.erase.late_puts import delete_if_erased
 from imgctl.ops.ingest.describe import describe
 from imgctl.ops.ingest.original import Body, Content, as_promised, file_name, new_row, put_original
@@ -143,8 +143,7 @@ def complete(parts: Parts, image: Image, recogniser: Recogniser) -> Taken:
         raise BlobCorrupt(f"{arrived} arrived instead of {image.bytes or 0:,}", hint="imgctl repair")
     if not blob.etag:
         raise StoreError(f"{blob.key} has no ETag", hint="without ETags a blob that changes meanwhile is not noticed")
-    kept = parts.store.details(key, checksum=True)
-    if image.sha256 != ((kept and kept.sha256) or sha256_of(parts.store, blob)):
+    if image.sha256 != stored_sha256(parts.store, blob):
         raise BlobCorrupt("the bytes that arrived have another SHA-256 than promised", hint="imgctl repair")
     header = recogniser.recognise(in_store(parts.store, key, size=blob.size, etag=blob.etag), None)
     seen = probe_of(header)

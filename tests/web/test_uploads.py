@@ -126,7 +126,12 @@ def test_azure_takes_a_direct_upload_once_and_other_bytes_are_refused(azurite: C
         # A SAS contains no digest.
         wrong = put(other, bytes(len(photo(2))))
         done, refused = complete(server, granted), complete(server, other)
+        # The bytes under the promised key are not those of the photo: a copy of it must not be confirmed by them.
+        sent = server.client.post("/images", params={"user_id": str(USER)}, content=photo(2))
+        row = server.row(UUID(other.json()["id"]))
 
+    assert (sent.status_code, row.status) == (409, Status.UPLOADING), sent.text
+    assert f"imgctl erase {row.id}" in sent.text
     assert (first.status_code, wrong.status_code, done.status_code, refused.status_code) == (201, 201, 201, 422)
     assert second.status_code in (403, 409)
     assert "another SHA-256" in refused.text

@@ -40,6 +40,12 @@ def chunks(store: BlobStore, blob: Blob) -> Iterator[bytes]:
         start += len(chunk)
 
 
+def stored_sha256(store: BlobStore, blob: Blob) -> bytes:
+    """Return the SHA-256 that the store computed of a blob, else that of its bytes, which are read."""
+    kept = store.details(blob.key, checksum=True)
+    return (kept and kept.sha256) or sha256_of(store, blob)
+
+
 def sha256_of(store: BlobStore, blob: Blob) -> bytes:
     """Return the SHA-256 of a blob's bytes."""
     digest = hashlib.sha256()

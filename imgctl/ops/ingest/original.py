@@ -1,15 +1,17 @@
 """An original during ingest: its content, the row that promises it, and the put that stores its bytes."""
 
+import hashlib
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Generic, TypeAlias, TypeVar
 from uuid import UUID
 
-from imgctl.errors import BlobArchived, BlobCorrupt, BlobExists, BlobMissing, ImgctlError, StoreError
+from imgctl.errors import BlobArchived, BlobCorrupt, BlobExists, BlobMissing, ImgctlError
 from imgctl.imaging.probe import Probe
 from imgctl.keys import ORIGINAL, key_of, time_of
 from imgctl.model import NewImage, Promised
+from imgctl.ops.common.range_reads import stored_sha256
 from imgctl.ops.ingest.describe import Description
 from imgctl.ops.ingest.outcome import Fate, FileOutcome, Reason
 from imgctl.ops.ingest.spool import Spool
@@ -170,7 +172,7 @@ def as_promised(row: NewImage, promised: Promised) -> NewImage:
 def put_original(store: BlobStore, row: NewImage, body: Body) -> None:
     """Store an original's bytes under its key; raises StoreError.
 
-    An existing blob at the key can only hold the same content, written by another run; another size is an error.
+    A blob that is there already counts if it has the same content: another run put it, or the client of a signed PUT.
     """
     try:
         if isinstance(body, bytes):
@@ -184,7 +186,16 @@ def put_original(store: BlobStore, row: NewImage, body: Body) -> None:
         if there is None or there.size != row.bytes:
             found = "nothing" if there is None else count_of(there.size, "byte")
             message = f"{row.original_key} exists, but holds {found} instead of {row.bytes}"
-            raise StoreError(message, hint="imgctl show prints its owner; check with them before deleting it") from None
+            raise BlobExists(message, hint="imgctl show prints its owner; check with them before deleting it") from None
+        if not (_is_md5_of(there.etag, body) or stored_sha256(store, there) == row.sha256):
+            message = f"{row.original_key} exists, but holds other bytes of the same size"
+            hint = f"imgctl erase {row.id} deletes it with its row; then upload the photo again"
+            raise BlobExists(message, hint=hint) from None
+
+
+def _is_md5_of(etag: str, body: Body) -> bool:
+    """Whether an ETag is the MD5 of these bytes: that of most objects in S3, which then need not be read."""
+    return isinstance(body, bytes) and etag.lower() == hashlib.md5(body, usedforsecurity=False).hexdigest()
 
 
 def why(error: Exception, *, changed: bool) -> tuple[Reason, str]:

@@ -1,10 +1,35 @@
-"""The file name that a row keeps."""
+"""The file name that a row keeps, and blobs that are already under the key of a promise."""
+
+from dataclasses import replace
+from hashlib import sha256
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imgctl.ops.ingest.original import file_name
+from imgctl.errors import StoreError
+from imgctl.model import NewImage
+from imgctl.ops.ingest.original import file_name, put_original
+from imgctl.store.blobs.base import BlobStore
+from imgctl.store.blobs.local import LocalStore
+from imgctl.store.blobs.open import open_store
+from tests.parts.seaweed import S3Server
+from tests.store.catalog.rows import new_image
+
+DATA = b"the bytes of a photo"
+
+
+@pytest.fixture(params=["directory", "bucket"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> BlobStore:
+    if request.param == "directory":
+        return LocalStore(tmp_path / "blobs")
+    seaweed: S3Server = request.getfixturevalue("seaweed")
+    return open_store(seaweed.settings(seaweed.new_bucket()))
+
+
+def _row() -> NewImage:
+    return replace(new_image(1), sha256=sha256(DATA).digest(), bytes=len(DATA))
 
 
 @pytest.mark.parametrize(
@@ -33,3 +58,25 @@ def test_every_name_fits_and_stays_as_it_is(path: str) -> None:
 
     assert name is None or (0 < len(name.encode()) <= 255 and "/" not in name and name.isprintable())
     assert name is None or file_name(name) == name
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_the_same_bytes_under_the_promised_key_count_as_put(
+    store: BlobStore, tmp_path: Path, *, streamed: bool
+) -> None:
+    row, file = _row(), tmp_path / "photo.jpg"
+    file.write_bytes(DATA)
+    store.create(row.original_key, DATA, content_type=row.content_type)
+
+    put_original(store, row, file if streamed else DATA)
+
+    assert store.get(row.original_key) == DATA
+
+
+@pytest.mark.parametrize("other", [DATA[::-1], DATA + b"!"])
+def test_other_bytes_under_the_promised_key_are_an_error(store: BlobStore, other: bytes) -> None:
+    row = _row()
+    store.create(row.original_key, other, content_type=row.content_type)
+
+    with pytest.raises(StoreError, match="exists, but holds"):
+        put_original(store, row, DATA)
