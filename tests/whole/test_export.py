@@ -2,12 +2,15 @@
 
 import csv
 import logging
+import os
 import random
+import signal
 import time
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from hashlib import sha256
+from itertools import count
 from pathlib import Path
 from uuid import UUID
 from zipfile import ZipFile
@@ -17,6 +20,7 @@ import pytest
 from sqlalchemy import delete, update
 
 from imgctl.model import Image, Status
+from imgctl.run import scratch
 from imgctl.store.blobs.open import open_store
 from imgctl.store.catalog.engine import open_catalog
 from imgctl.store.catalog.schema import images
@@ -320,9 +324,45 @@ def test_the_next_run_drops_erased_images_of_an_unfinished_export(
     assert not any(str(image.id).encode() in state.read_bytes() for image in gone)
 
 
+@pytest.mark.parametrize("left", [1, 0])
+@pytest.mark.parametrize("at", ["before", "after"])
+def test_the_next_run_finds_each_file_of_a_killed_one(filled: Deployment, tmp_path: Path, at: str, left: int) -> None:
+    filled.run("work", "--drain")
+    command = (*EXPORT, "--variants", "thumb,full", "--out", tmp_path / "bag")
+    store, found = filled.open_store(), filled.images()
+    kept = [store.get(key) for one in found[left:] for key in (one.original_key, one.thumb_key, one.full_key) if key]
+
+    killed = filled.start(*command, before=partial(die_at_file, 30, at)).wait()
+    before = _bytes_of(tmp_path, "bag")
+    for image in found[left:]:
+        change(filled, image)
+    second = filled.run(*command)
+
+    after = _bytes_of(tmp_path, "bag")
+    assert killed.code == -signal.SIGKILL
+    assert sum(one in before for one in kept) > 20
+    assert second.code == (0 if left else 1), second.err
+    assert not any(one in after for one in kept)
+
+
+def die_at_file(number: int, at: str) -> None:
+    """Kill this process before or after it gives the last of so many files its name."""
+    publish, published = scratch._publish, count(1)
+
+    def die(new: Path, file: Path, *, anew: bool) -> None:
+        is_last = next(published) == number
+        if is_last and at == "before":
+            os.kill(os.getpid(), signal.SIGKILL)
+        publish(new, file, anew=anew)
+        if is_last:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    scratch._publish = die
+
+
 def _bytes_of(place: Path, kind: str) -> bytes:
     """All bytes of an unfinished bag."""
-    files = [place / f"{kind}.part"] if kind.endswith(".zip") else [*(place / kind).rglob("*.*")]
+    files = [place / f"{kind}.part"] if kind.endswith(".zip") else [*(place / kind).rglob("*")]
     return b"\0".join(file.read_bytes() for file in files if file.is_file())
 
 

@@ -1,7 +1,7 @@
 """Delivery of an image's blobs to a target: streams that end in an error if the content does not match the row."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -47,11 +47,19 @@ class Wanted:
 
 
 def deliver(
-    store: BlobStore, wanted: Wanted, sink: Sink, *, over: bool = False
+    store: BlobStore,
+    wanted: Wanted,
+    sink: Sink,
+    *,
+    over: bool = False,
+    ahead: Callable[[Written], None] = lambda _: None,
 ) -> tuple[Outcome, Written | ImgctlError]:
-    """Fetch, check and write one blob; returns the outcome, and the file or the error. StateError if the target fails."""
+    """Fetch, check and write one blob; returns the outcome, and the file or the error. StateError if the target fails.
+
+    Calls `ahead` with the checked bytes, before a directory or a bucket has them under the blob's path.
+    """
     try:
-        found = pieces(store, wanted)
+        found = pieces(store, wanted, ahead)
         written = sink.put(wanted.path, found, content_type=wanted.content_type, at=wanted.at, over=over)
     except StateError:
         raise
@@ -70,8 +78,11 @@ def safe_keys(image: Image) -> Iterator[tuple[str, str]]:
             yield variant, key
 
 
-def pieces(store: BlobStore, wanted: Wanted) -> Iterator[bytes]:
-    """Yield the blob's bytes, 8 MiB at most at a time; after the last, BlobCorrupt if an original does not match its row."""
+def pieces(store: BlobStore, wanted: Wanted, ahead: Callable[[Written], None]) -> Iterator[bytes]:
+    """Yield the blob's bytes, 8 MiB at most at a time, then call `ahead`.
+
+    BlobCorrupt after the last bytes if an original does not match its row.
+    """
     blob = store.head(wanted.key)
     if blob is None:
         raise BlobMissing(f"there is no blob {wanted.key}", hint=f"imgctl show {wanted.image.id} lists what is missing")
@@ -81,6 +92,7 @@ def pieces(store: BlobStore, wanted: Wanted) -> Iterator[bytes]:
         size += len(chunk)
         yield chunk
     _check(wanted, size=size, digest=digest.digest())
+    ahead(Written(sha256=digest.digest(), size=size))
 
 
 def _check(wanted: Wanted, *, size: int, digest: bytes) -> None:

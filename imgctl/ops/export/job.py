@@ -27,7 +27,7 @@ from imgctl.ops.export.blobs import Wanted, deliver
 from imgctl.ops.export.names import PAYLOAD, paths, variant_path
 from imgctl.ops.export.options import ExportOrder, Fate, Outcome, shares_endpoint
 from imgctl.ops.export.sinks import BucketSink, DirectorySink, Sink, Written
-from imgctl.ops.export.state import Completion, State
+from imgctl.ops.export.state import JOURNALS, Completion, State
 from imgctl.ops.export.zips import ZipSink
 from imgctl.run.budgets import bounded
 from imgctl.run.limits import return_large_buffers
@@ -92,8 +92,9 @@ class ExportJob:
                 known = read(self.parts.catalog, partial(by_ids, ids=ids), stop=self.stop)
                 gone = set(ids) - known.keys()
                 count += len(gone)
-                for path in state.forget_images(gone):
-                    if sink.removes:
+                for path, is_written in state.forget_images(gone):
+                    sink.sweep(path)
+                    if is_written and sink.removes:
                         sink.remove(path)
             if count and isinstance(sink, ZipSink):
                 sink.begin(_kept(sink, state))
@@ -145,7 +146,7 @@ class ExportJob:
     def _note_complete(self, done: Completion) -> None:
         save_state(self._file, {**asdict(done), "as_of": done.as_of.isoformat()})
         # A kill may have left SQLite's journal, which it deletes only with the next write.
-        for file in (Path(f"{self._database}-journal"), self._database):
+        for file in (*(Path(f"{self._database}{ending}") for ending in JOURNALS), self._database):
             file.unlink(missing_ok=True)
 
     def _exported(self, sink: Sink, state: State) -> Iterator[Outcome]:
@@ -154,7 +155,7 @@ class ExportJob:
         with thread_pool(limit, name="export") as pool:
 
             def submit(item: _Item) -> Future[_Ended]:
-                return pool.submit(self._one, item, sink, failures)
+                return pool.submit(self._one, item, sink, state, failures)
 
             for item, future in bounded(submit, self._items(state), limit=limit, stop=self.stop):
                 outcome, written = future.result()
@@ -202,14 +203,20 @@ class ExportJob:
                     state.leave_out(image.id, role, why, record=record)
                 yield Wanted(image=image, role=role, key="", path="").outcome(Fate.UNFINISHED, why)
 
-    def _one(self, item: _Item, sink: Sink, failures: Failures) -> _Ended:
+    def _one(self, item: _Item, sink: Sink, state: State, failures: Failures) -> _Ended:
         """Fetch one blob to its path, unless it exists there; runs in a thread."""
         if isinstance(item, Outcome):
             return item, None
         wanted, known = item
         if known is not None and sink.holds(wanted.path, size=known.size):
             return wanted.outcome(Fate.PRESENT, size=known.size), known
-        outcome, found = deliver(self.parts.store, wanted, sink)
+
+        def ahead(written: Written) -> None:
+            # A file that a killed run wrote is known to the next one, which removes it once its image is erased.
+            if sink.removes:
+                state.note_ahead(wanted.image.id, wanted.role, written)
+
+        outcome, found = deliver(self.parts.store, wanted, sink, ahead=ahead)
         failures.record(found if isinstance(found, StoreError) else None)
         return outcome, found if isinstance(found, Written) else None
 

@@ -69,6 +69,9 @@ class Sink:
         """Remove a file."""
         raise NotImplementedError
 
+    def sweep(self, path: str) -> None:
+        """Remove what a killed run left of a file that it was writing."""
+
     def others(self, payload: str) -> Iterator[str]:
         """Yield every file below `payload`, in no order."""
         return iter(())
@@ -133,6 +136,9 @@ class DirectorySink(Sink):
 
     def remove(self, path: str) -> None:
         (self._root / path).unlink(missing_ok=True)
+
+    def sweep(self, path: str) -> None:
+        sweep_parts((self._root / path).parent)
 
     def others(self, payload: str) -> Iterator[str]:
         places = [self._root / payload]

@@ -9,6 +9,7 @@ from datetime import datetime
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
+from threading import Lock
 from uuid import UUID
 
 from imgctl.errors import StateError, UsageError
@@ -28,6 +29,8 @@ CREATE TABLE IF NOT EXISTS files (
 _COMPLETION = "CREATE TABLE IF NOT EXISTS completion (as_of TEXT, since INTEGER, left_out INTEGER)"
 _DONE = "sha256 IS NOT NULL"
 _LEAST_SAVED = 500
+JOURNALS = ("-wal", "-journal")
+"""The endings of SQLite's files beside a state file; 1.0.0rc1 left the second kind."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +63,7 @@ class Completion:
 
 
 class State:
-    """The state file of one export; for one thread and one process at a time: UsageError for a second process.
+    """The state file of one export; for one thread, except for `note_ahead`, and one process: UsageError for a second.
 
     `run` is this run's number: blobs last seen in an earlier run have a smaller one.
     """
@@ -68,11 +71,16 @@ class State:
     def __init__(self, file: Path) -> None:
         self.file = file
         self._unsaved = 0
+        # Held by whoever commits, until the next transaction has begun.
+        self._lock = Lock()
         try:
             make_parent(file)
-            self._connection = sqlite3.connect(file, timeout=0.1, isolation_level=None)
+            self._connection = sqlite3.connect(file, timeout=0.1, isolation_level=None, check_same_thread=False)
             # Locked to the end: two runs would assign the same names.
             self._connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+            # A commit survives a kill without a sync, which costs as much as that of the file that it is about.
+            self._connection.execute("PRAGMA journal_mode = WAL")
+            self._connection.execute("PRAGMA synchronous = NORMAL")
             # Entries of erased images leave nothing in free pages.
             self._connection.execute("PRAGMA secure_delete = ON")
             self._connection.execute("BEGIN IMMEDIATE")
@@ -100,10 +108,19 @@ class State:
         return self._unsaved >= _LEAST_SAVED
 
     def save(self) -> None:
-        """Commit the entries, so that they survive a kill."""
+        """Commit the entries, so that they survive a power loss."""
         self._unsaved = 0
-        self._execute("COMMIT")
-        self._execute("BEGIN IMMEDIATE")
+        with self._lock:
+            self._execute("COMMIT")
+            self._execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            self._execute("BEGIN IMMEDIATE")
+
+    def note_ahead(self, image: UUID, role: str, written: Written) -> None:
+        """Record that a blob is about to be whole at its path, so that this survives a kill; in any thread."""
+        with self._lock:
+            self._note(image, role, written)
+            self._execute("COMMIT")
+            self._execute("BEGIN IMMEDIATE")
 
     def written(self, image: UUID, role: str) -> Written | None:
         """Return the record of a written blob; None if it is not written."""
@@ -142,6 +159,9 @@ class State:
     def note(self, image: UUID, role: str, written: Written) -> None:
         """Record that a blob is whole at its path."""
         self._unsaved += 1
+        self._note(image, role, written)
+
+    def _note(self, image: UUID, role: str, written: Written) -> None:
         values = (written.sha256, written.size, written.crc, written.start, written.stop, str(image), role)
         self._execute(
             "UPDATE files SET sha256 = ?, size = ?, crc = ?, start = ?, stop = ? WHERE image = ? AND role = ?", values
@@ -191,11 +211,11 @@ class State:
             last = rows[-1][0]
             yield [UUID(image) for (image,) in rows]
 
-    def forget_images(self, images: Iterable[UUID]) -> Iterator[str]:
-        """Remove all entries of images; yields the path of each written file before its entry goes."""
+    def forget_images(self, images: Iterable[UUID]) -> Iterator[tuple[str, bool]]:
+        """Remove all entries of images; yields each path, and whether its file is written, before its entry goes."""
         for image in images:
-            written = self._execute(f"SELECT path FROM files WHERE image = ? AND {_DONE}", (str(image),))  # noqa: S608
-            yield from [path for (path,) in written]
+            named = "SELECT path, sha256 FROM files WHERE image = ? AND path IS NOT NULL"
+            yield from [(path, digest is not None) for path, digest in self._execute(named, (str(image),))]
             self._execute("DELETE FROM files WHERE image = ?", (str(image),))
 
     def forget(self, image: UUID, role: str) -> None:
