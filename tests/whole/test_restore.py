@@ -232,6 +232,19 @@ def test_archived_is_moved_for_good_by_one_command_that_waits(embedded: Deployme
     assert {blob.storage_class for blob in originals(embedded)} == {"STANDARD"}
 
 
+def test_no_more_originals_than_the_limit_are_moved_back_however_often_it_looks(
+    embedded: Deployment, album: dict[Path, bytes]
+) -> None:
+    _uploaded(embedded, album)
+    archive_all(embedded)
+    assert embedded.run("restore", *ALL).code == 0
+
+    back = embedded.run("restore", *ALL, "--permanent", "--wait", "--limit", "3", "--json")
+
+    assert (back.code, _counts(back)["moved"]) == (0, 3), back.err
+    assert [blob.storage_class for blob in originals(embedded)].count("STANDARD") == 3
+
+
 def test_an_expiry_in_a_directory_is_noticed(embedded: Deployment, album: dict[Path, bytes]) -> None:
     _uploaded(embedded, album)
     archive_all(embedded)

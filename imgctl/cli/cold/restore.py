@@ -93,6 +93,7 @@ def command(session: Session, args: Args) -> ExitCode:
             tier=Tier(args.tier.upper()),
             concurrency=parts.requests,
             dry_run=args.dry_run or args.plan is not None,
+            waits=args.wait and args.plan is None,
             terms=terms,
             budget=args.max_usd,
         )

@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Executor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from imgctl.errors import StoreError
@@ -18,6 +18,7 @@ from imgctl.run.threads import thread_pool
 from imgctl.store.blobs.base import Blob, Restore
 
 BEYOND_LIMIT = "beyond the limit"
+BEYOND_BUDGET = "beyond the budget"
 RUN_ENDED = "the run ended before"
 _SETTLED = {
     State.MISSING: Fate.MISSING,
@@ -28,8 +29,21 @@ _SETTLED = {
 _FATES = {Restore.STARTED: Fate.REQUESTED, Restore.EXTENDED: Fate.EXTENDED, Restore.IN_PROGRESS: Fate.RESTORING}
 
 
+@dataclass(slots=True, kw_only=True)
+class Allowance:
+    """The steps that a run may still take (None: any number), and the dollars it has spent, over all its rounds."""
+
+    left: int | None
+    spent: Decimal = Decimal(0)
+
+
 def request(
-    pages: Iterable[Sequence[Image]], order: RestoreOrder, *, parts: Parts, stop: StopSignal
+    pages: Iterable[Sequence[Image]],
+    order: RestoreOrder,
+    *,
+    parts: Parts,
+    stop: StopSignal,
+    allowance: Allowance | None = None,
 ) -> Iterator[Outcome]:
     """Restore the originals of these rows, a page at a time, and update the rows with the store's state.
 
@@ -37,23 +51,32 @@ def request(
     the original is looked up once more. When `stop` is set no further request is sent. Raises the error that ends a
     whole run (no bucket; permission denied or no response many times in a row; no database) after its page is settled.
     """
-    return _through(pages, order, parts=parts, stop=stop, requests=True)
+    return _through(pages, order, allowance or Allowance(left=order.limit), parts=parts, stop=stop, requests=True)
 
 
 def move_back(
-    pages: Iterable[Sequence[Image]], order: RestoreOrder, *, parts: Parts, stop: StopSignal
+    pages: Iterable[Sequence[Image]], order: RestoreOrder, *, parts: Parts, stop: StopSignal, allowance: Allowance
 ) -> Iterator[Outcome]:
-    """Move restored originals back to STANDARD without requesting restores; yields the moved and the failed ones."""
-    for outcome in _through(pages, order, parts=parts, stop=stop, requests=False):
-        if outcome.fate in (Fate.MOVED, Fate.FAILED):
+    """Move restored originals back to STANDARD without requesting restores.
+
+    Yields the moved and the failed ones, and those that the budget leaves out.
+    """
+    for outcome in _through(pages, order, allowance, parts=parts, stop=stop, requests=False):
+        if outcome.fate in (Fate.MOVED, Fate.FAILED) or outcome.detail == BEYOND_BUDGET:
             yield outcome
 
 
 def _through(
-    pages: Iterable[Sequence[Image]], order: RestoreOrder, *, parts: Parts, stop: StopSignal, requests: bool
+    pages: Iterable[Sequence[Image]],
+    order: RestoreOrder,
+    allowance: Allowance,
+    *,
+    parts: Parts,
+    stop: StopSignal,
+    requests: bool,
 ) -> Iterator[Outcome]:
     with thread_pool(order.concurrency, name="restore") as pool:
-        run = _Run(order, parts, pool, stop, requests=requests)
+        run = _Run(order, parts, pool, stop, allowance, requests=requests)
         for page in pages:
             if stop.is_set():
                 return
@@ -70,7 +93,16 @@ def _through(
 class _Run:
     """One restore; `_act` runs in the threads of `pool`."""
 
-    def __init__(self, order: RestoreOrder, parts: Parts, pool: Executor, stop: StopSignal, *, requests: bool) -> None:
+    def __init__(
+        self,
+        order: RestoreOrder,
+        parts: Parts,
+        pool: Executor,
+        stop: StopSignal,
+        allowance: Allowance,
+        *,
+        requests: bool,
+    ) -> None:
         self.failures = Failures(order.concurrency)
         self._requests = requests
         self._order = order
@@ -82,13 +114,12 @@ class _Run:
         self._stop = stop
         self._rate = RateLimit(order.rate)
         self._lock = threading.Lock()
-        self._left = order.limit
-        self._spent = Decimal(0)
+        self._allowance = allowance
 
     @property
     def spent_out(self) -> bool:
         """Whether the limit is reached."""
-        return self._left == 0
+        return self._allowance.left == 0
 
     def page(self, images: Sequence[Image]) -> list[Outcome]:
         """Settle a page of rows."""
@@ -139,14 +170,15 @@ class _Run:
 
     def _refused(self, one: Seen) -> str:
         """Reserve one request from the limit, the budget and the rate; returns why that is refused, or an empty text."""
+        allowed = self._allowance
         with self._lock:
             price = price_of(one, self._order)
-            if self._left == 0:
+            if allowed.left == 0:
                 return BEYOND_LIMIT
-            if self._order.budget is not None and self._spent + price > self._order.budget:
-                return "beyond the budget"
-            self._left = None if self._left is None else self._left - 1
-            self._spent += price
+            if self._order.budget is not None and allowed.spent + price > self._order.budget:
+                return BEYOND_BUDGET
+            allowed.left = None if allowed.left is None else allowed.left - 1
+            allowed.spent += price
             turn = 0.0 if self._order.dry_run else self._rate.reserve(1)
         return RUN_ENDED if self._stop.is_set() or (turn and self._stop.wait(turn)) else ""
 

@@ -11,7 +11,7 @@ from imgctl.ops.common.retry import StopSignal
 from imgctl.ops.common.rows import Chosen, pages
 from imgctl.ops.common.spend import Terms, agree
 from imgctl.ops.common.tally import Tally
-from imgctl.ops.restore.ask import move_back, request
+from imgctl.ops.restore.ask import Allowance, move_back, request
 from imgctl.ops.restore.options import Fate, Outcome, RestoreOrder, Seen, State
 from imgctl.ops.restore.plan import planned
 from imgctl.ops.restore.survey import Survey, status, survey
@@ -76,7 +76,9 @@ class RestoreJob:
     def outcomes(self, *, plan: Path | None, waits: bool) -> Iterator[Outcome | Round]:
         """Request the originals, or write a plan; yields each outcome, and each poll while waiting."""
         parts, order, stop, classes = self.parts, self.order, self.stop, set[str]()
-        requested = request(pages(parts.catalog, self.chosen, stop=stop), order, parts=parts, stop=stop)
+        allowed = Allowance(left=order.limit)
+        rows = pages(parts.catalog, self.chosen, stop=stop)
+        requested = request(rows, order, parts=parts, stop=stop, allowance=allowed)
         if plan is not None:
             versioned = self.found.needs.versioned
             requested = planned(requested, order, plan, terms=self.terms, versioned=versioned, stop=stop)
@@ -88,7 +90,10 @@ class RestoreJob:
         if waits and not order.dry_run:
             times = (first_look_seconds(self.terms.card, name, order.tier) for name in classes)
             first = min(times, default=POLL_SECONDS)
-            for event in wait(self.chosen, order, parts=parts, stop=stop, first_seconds=first):
+            # To restore an original and to move it back are two steps of one: each may be done for `limit` originals.
+            left = None if order.limit is None else order.limit - self.tally.fates[Fate.MOVED]
+            moves = Allowance(left=left, spent=allowed.spent)
+            for event in wait(self.chosen, order, parts=parts, stop=stop, first_seconds=first, allowance=moves):
                 if isinstance(event, Outcome):
                     self._count(event)
                 yield event
@@ -115,16 +120,32 @@ def pauses(first_seconds: float) -> Iterator[float]:
 
 
 def wait(
-    chosen: Chosen, order: RestoreOrder, *, parts: Parts, stop: StopSignal, first_seconds: float
+    chosen: Chosen,
+    order: RestoreOrder,
+    *,
+    parts: Parts,
+    stop: StopSignal,
+    first_seconds: float,
+    allowance: Allowance | None = None,
 ) -> Iterator[Round | Outcome]:
     """Poll until nothing is restoring; with a `permanent` order, restored originals are moved back to STANDARD.
 
-    Yields a Round after each poll, and before it the moves. The first poll is immediate: some stores restore at once.
+    Yields a Round after each poll, and before it the moves; at the end also the originals that the budget leaves out. The
+    first poll is immediate: some stores restore at once.
     """
+    allowance = allowance or Allowance(left=order.limit)
+
+    def moved() -> Iterator[Outcome]:
+        rows = pages(parts.catalog, chosen, stop=stop)
+        return move_back(rows, order, parts=parts, stop=stop, allowance=allowance) if order.permanent else iter(())
+
     for pause in pauses(first_seconds):
-        restoring = restored = 0
-        if order.permanent:
-            yield from move_back(pages(parts.catalog, chosen, stop=stop), order, parts=parts, stop=stop)
+        restoring = restored = beyond = 0
+        for outcome in moved():
+            if outcome.fate is Fate.LEFT:
+                beyond += 1
+            else:
+                yield outcome
         for one in status(chosen, order, parts=parts, stop=stop):
             restoring += one.state is State.RESTORING
             restored += one.state in (State.RESTORED, State.READABLE)
@@ -132,7 +153,10 @@ def wait(
             return
         yield Round(restoring=restoring, restored=restored, next_seconds=pause if restoring else None)
         if not restoring or stop.wait(pause):
-            return
+            break
+    if beyond and not stop.is_set():
+        # Not before: each poll finds them again.
+        yield from (one for one in moved() if one.fate is Fate.LEFT)
 
 
 def _jittered(seconds: float) -> float:

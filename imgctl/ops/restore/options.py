@@ -49,14 +49,15 @@ class Fate(StrEnum):
 class RestoreOrder:
     """How to restore: the readable copy stays for `days`; at most `limit` requests, `rate` of them a second.
 
-    `permanent` moves restored originals back to STANDARD. Originals beyond the `budget` in dollars are left; `terms` is
-    None if the store bills nothing. An original whose ETag differs from `etags` has changed, and so has a row in `held`:
-    neither is requested.
+    `permanent` moves restored originals back to STANDARD, with `waits` also those that are restoring now. Originals
+    beyond the `budget` in dollars are left; `terms` is None if the store bills nothing. An original whose ETag differs
+    from `etags` has changed, and so has a row in `held`: neither is requested.
     """
 
     tier: Tier = Tier.BULK
     days: int = 7
     permanent: bool = False
+    waits: bool = False
     concurrency: int = REQUESTS
     rate: int = RESTORES_A_SECOND
     limit: int | None = None

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 from imgctl.errors import UsageError
-from imgctl.model import ARCHIVE_TIERS, Sized, StorageClass
+from imgctl.model import ARCHIVE_TIERS, RETURN_FOR_GOOD, Sized, StorageClass
 from imgctl.ops.common.open import Parts
 from imgctl.ops.common.retry import Failures, StopSignal
 from imgctl.ops.common.rows import BadId, Chosen, pages
@@ -88,7 +88,7 @@ def survey(chosen: Chosen, order: RestoreOrder, *, parts: Parts, stop: StopSigna
     found = Survey()
     found.needs.versioned = order.permanent and parts.store.move_keeps_source()
     for one in _look(chosen, order, parts, stop, bad=found.bad, updates=False):
-        costs = is_wanted(one, order) or (order.permanent and one.state is State.RESTORED)
+        costs = is_wanted(one, order) or _is_moved(one, order)
         if costs and found.objects == order.limit:
             break
         found.states.add(one.state, one.blob.size if one.blob else 0)
@@ -96,6 +96,13 @@ def survey(chosen: Chosen, order: RestoreOrder, *, parts: Parts, stop: StopSigna
             found.objects += 1
             found.needs.add(one, order)
     return found
+
+
+def _is_moved(one: Seen, order: RestoreOrder) -> bool:
+    """Whether a run moves an original back to STANDARD that it need not request."""
+    if not order.permanent or one.blob is None or one.blob.storage_class in RETURN_FOR_GOOD:
+        return False
+    return one.state is State.RESTORED or (order.waits and one.state is State.RESTORING)
 
 
 def status(

@@ -1,6 +1,7 @@
 """Restores with responses that no test server returns, and originals that are left out."""
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from threading import Event
@@ -11,14 +12,14 @@ from botocore.stub import Stubber
 
 from imgctl.config.catalog_store import StoreSettings
 from imgctl.config.settings import Settings
-from imgctl.errors import StoreUnavailable
+from imgctl.errors import StoreUnavailable, UsageError
 from imgctl.model import Image, Status
 from imgctl.ops.common.open import Parts
 from imgctl.ops.common.row_blobs import RowBlobs
 from imgctl.ops.common.rows import Chosen
 from imgctl.ops.common.spend import Terms
-from imgctl.ops.restore.ask import request
-from imgctl.ops.restore.job import LEAST_SECONDS, MOST_SECONDS, Round, first_look_seconds, pauses, wait
+from imgctl.ops.restore.ask import Allowance, request
+from imgctl.ops.restore.job import LEAST_SECONDS, MOST_SECONDS, RestoreJob, Round, first_look_seconds, pauses, wait
 from imgctl.ops.restore.options import Fate, Outcome, RestoreOrder
 from imgctl.ops.restore.state import is_wanted, seen
 from imgctl.pricing.card_files import load_card
@@ -119,6 +120,57 @@ def test_restores_beyond_the_budget_are_left_out(catalog: Catalog, stubbed: tupl
     outcomes = _request(catalog, cold, [first, second], order)
 
     assert [(one.fate, one.detail) for one in outcomes] == [(Fate.REQUESTED, ""), (Fate.LEFT, "beyond the budget")]
+
+
+@pytest.mark.parametrize("waits", [False, True])
+def test_moving_back_what_another_run_restores_is_agreed_to_before_the_wait(
+    catalog: Catalog, stubbed: tuple[S3Store, Stubber], *, waits: bool
+) -> None:
+    cold, stubber = stubbed
+    (image,) = _rows(catalog, queued(catalog, 1))
+    stubber.add_response("get_bucket_versioning", {})
+    _head(stubber, image, restore=UNDER_WAY)
+    terms = Terms(bill=Billing.AWS, card=load_card())
+    order = RestoreOrder(concurrency=1, permanent=True, waits=waits, terms=terms)
+    job = RestoreJob(
+        parts=_parts(catalog, cold), chosen=Chosen(ids=(image.id,)), order=order, terms=terms, stop=Event()
+    )
+
+    cost = job.survey()
+
+    assert (job.found.objects, cost.one_off > 0) == (int(waits), waits)
+    with pytest.raises(UsageError, match="--yes") if waits else nullcontext():
+        job.check_agreed(cost, yes=False)
+
+
+def test_what_is_spent_before_counts_against_the_budget_of_later_moves(
+    catalog: Catalog, stubbed: tuple[S3Store, Stubber]
+) -> None:
+    cold, stubber = stubbed
+    (image,) = _rows(catalog, queued(catalog, 1))
+    until = datetime.now(UTC).replace(microsecond=0) + timedelta(days=7)
+    restored = f'ongoing-request="false", expiry-date="{until:%a, %d %b %Y %H:%M:%S} GMT"'
+    for _ in range(3):
+        _head(stubber, image, restore=restored)
+    order = RestoreOrder(
+        concurrency=1,
+        permanent=True,
+        budget=Decimal("0.001"),
+        terms=Terms(bill=Billing.AWS, card=load_card()),
+    )
+    spent = Allowance(left=None, spent=Decimal("0.001"))
+    found = wait(
+        Chosen(ids=(image.id,)),
+        order,
+        parts=_parts(catalog, cold),
+        stop=Event(),
+        first_seconds=1.0,
+        allowance=spent,
+    )
+
+    outcomes = [one for one in found if isinstance(one, Outcome)]
+
+    assert [(one.fate, one.detail) for one in outcomes] == [(Fate.LEFT, "beyond the budget")]
 
 
 def test_a_stopped_run_requests_no_restore(catalog: Catalog, stubbed: tuple[S3Store, Stubber]) -> None:
