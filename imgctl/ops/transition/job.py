@@ -7,12 +7,12 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import partial
-from itertools import chain
 from pathlib import Path
 
 from imgctl.config.catalog_store import StoreSettings
 from imgctl.errors import UsageError
 from imgctl.keys import BATCH_JOBS
+from imgctl.model import Image
 from imgctl.ops.common.open import Parts
 from imgctl.ops.common.retry import StopSignal, write
 from imgctl.ops.common.rows import BadId
@@ -28,7 +28,7 @@ from imgctl.pricing.estimate import Billing
 from imgctl.pricing.moves import Origin, break_even_bytes
 from imgctl.pricing.prices import STANDARD
 from imgctl.store.aws import lifecycle as aws
-from imgctl.store.aws.batch_operations import Job, create_copy_job, write_manifest
+from imgctl.store.aws.batch_operations import Job, create_copy_job, partition_of, write_manifest
 from imgctl.store.blobs.clouds import lifecycle as clouds
 from imgctl.store.blobs.s3.copy import CopyLimits
 from imgctl.store.catalog.queries.storage_class import promise_moves
@@ -177,16 +177,25 @@ def rule_of(store: StoreSettings, order: TransitionOrder, *, older_than_seconds:
 def by_batch(judges: Judges, order: TransitionOrder, *, parts: Parts, role_arn: str, stop: StopSignal) -> HandedOver:
     """Promise the moves in the rows, write the manifest, create the job; its moves begin once it is confirmed at AWS.
 
+    UsageError, before any row is promised, for an invalid role.
+
     If this ends early, rows keep the promise for a day; the next transition after that corrects them.
     """
+    partition_of(role_arn)
     now = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
     key, count = f"{BATCH_JOBS}{now}-{order.policy.to}.csv", 0
 
     def keys() -> Iterator[str]:
         nonlocal count
-        for name in chain.from_iterable(_promised(block, order, parts, stop) for block in judges.blocks()):
-            count += 1
-            yield name
+        for block in judges.blocks():
+            left = [verdict.image for verdict in block if verdict.refusal is None]
+            # Again, if some rows had changed: no more are promised than the manifest lists.
+            while left and count != order.limit:
+                most = len(left) if order.limit is None else order.limit - count
+                some, left = left[:most], left[most:]
+                for name in _promised(some, order, parts, stop):
+                    count += 1
+                    yield name
             if count == order.limit:
                 return
 
@@ -197,11 +206,9 @@ def by_batch(judges: Judges, order: TransitionOrder, *, parts: Parts, role_arn: 
     return HandedOver(job_id=job_id, manifest_key=key, originals=count)
 
 
-def _promised(block: list[Verdict], order: TransitionOrder, parts: Parts, stop: StopSignal) -> list[str]:
-    passed = [verdict.image for verdict in block if verdict.refusal is None]
-    if not passed:
-        return []
-    seen = [seen_of(image) for image in passed]
+def _promised(some: list[Image], order: TransitionOrder, parts: Parts, stop: StopSignal) -> list[str]:
+    """Promise these moves; returns the keys of the originals whose rows were still as they were read."""
+    seen = [seen_of(image) for image in some]
     promises = partial(promise_moves, rows=seen, to=order.policy.to, lease_seconds=JOB_SECONDS)
     promised = write(parts.catalog, promises, stop=stop)
-    return [image.original_key or "" for image in passed if image.id in promised]
+    return [image.original_key or "" for image in some if image.id in promised]

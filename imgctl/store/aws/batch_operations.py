@@ -78,7 +78,7 @@ def job_arguments(bucket: str, manifest: Manifest, job: Job, *, to: StorageClass
 
     Metadata and tags are kept.
     """
-    arn = _arn(job, bucket)
+    arn = f"arn:{partition_of(job.role_arn)}:s3:::{bucket}"
     copy = {"TargetResource": arn, "StorageClass": str(known_class(to)), "MetadataDirective": "COPY"}
     operation = {"S3PutObjectCopy": copy}
     location = {"ObjectArn": f"{arn}/{manifest.name}", "ETag": manifest.etag}
@@ -101,12 +101,12 @@ def job_arguments(bucket: str, manifest: Manifest, job: Job, *, to: StorageClass
     }
 
 
-def _arn(job: Job, bucket: str) -> str:
-    """The bucket's ARN, in the role's partition: `aws` except in China and GovCloud."""
-    found = _ROLE.fullmatch(job.role_arn)
+def partition_of(role_arn: str) -> str:
+    """Return the partition of a role, `aws` except in China and GovCloud; UsageError for an invalid ARN."""
+    found = _ROLE.fullmatch(role_arn)
     if found is None:
-        raise UsageError(f"invalid role ARN: {job.role_arn!r}", hint="arn:aws:iam::123456789012:role/NAME")
-    return f"arn:{found['partition']}:s3:::{bucket}"
+        raise UsageError(f"invalid role ARN: {role_arn!r}", hint="arn:aws:iam::123456789012:role/NAME")
+    return found["partition"]
 
 
 def _chunks(first: bytes, lines: Iterator[bytes]) -> Iterator[memoryview]:

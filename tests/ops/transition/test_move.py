@@ -16,7 +16,7 @@ from sqlalchemy import delete, update
 from imgctl.config.catalog_store import CatalogSettings
 from imgctl.config.service import LogSettings
 from imgctl.config.settings import Settings
-from imgctl.errors import BlobExists, ConfigError, StoreDenied, StoreUnavailable
+from imgctl.errors import BlobExists, ConfigError, StoreDenied, StoreUnavailable, UsageError
 from imgctl.model import Image, Status, StorageClass
 from imgctl.ops.common.open import Parts, open_parts
 from imgctl.ops.transition.eligibility import Verdict
@@ -218,6 +218,33 @@ def test_rows_of_a_batch_job_are_reserved_before_its_manifest_is_complete(tmp_pa
         assert text.splitlines() == [f"{bucket},archive%20one/{row.original_key}" for row in (rows[0], rows[2])]
         assert [row.storage_class for row in site.rows()] == ["GLACIER", None, "GLACIER"]
         assert all((row.leased_until is not None) == (row.storage_class is not None) for row in site.rows())
+
+
+def test_rows_beyond_the_limit_of_a_batch_job_are_not_reserved(tmp_path: Path, moto_s3: S3Server) -> None:
+    store = moto_s3.settings(moto_s3.new_bucket())
+    deployment = Deployment(directory=tmp_path, catalog_url=f"sqlite:///{tmp_path}/catalog.db", store=store)
+    stock(deployment, 3, size=64)
+    order = replace(ORDER, limit=2)
+    with _opened(deployment) as parts:
+        with judges(order, parts=parts, stop=Event()) as looking, pytest.raises(ConfigError):
+            by_batch(looking, order, parts=parts, role_arn="arn:aws:iam::123456789012:role/batch", stop=Event())
+
+        rows = Site(deployment, parts).rows()
+
+    assert [row.storage_class for row in rows] == ["GLACIER", "GLACIER", None]
+    assert [row.leased_until is None for row in rows] == [False, False, True]
+
+
+def test_an_invalid_role_reserves_no_row_for_a_batch_job(tmp_path: Path, moto_s3: S3Server) -> None:
+    store = moto_s3.settings(moto_s3.new_bucket())
+    deployment = Deployment(directory=tmp_path, catalog_url=f"sqlite:///{tmp_path}/catalog.db", store=store)
+    stock(deployment, 1, size=64)
+    with _opened(deployment) as parts:
+        with judges(ORDER, parts=parts, stop=Event()) as looking, pytest.raises(UsageError, match="role ARN"):
+            by_batch(looking, ORDER, parts=parts, role_arn="role/batch", stop=Event())
+
+        assert Site(deployment, parts).classes() == [(None, "STANDARD")]
+        assert list(parts.store.scan(prefix="imgctl-batch/")) == []
 
 
 class Wrapped:
