@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias
 from uuid import UUID
 
+from imgctl.errors import os_reason
 from imgctl.imaging.probe import Header
 from imgctl.imaging.source import on_disk
 from imgctl.ops.ingest.outcome import FileOutcome, Reason
@@ -144,6 +145,12 @@ class Source(Protocol):
 def own_store(path: str) -> FileOutcome:
     """Return the outcome of imgctl's own store, or of a blob in it, among the files of an upload."""
     return FileOutcome.skipped(path, Reason.OWN_STORE, "imgctl's own store, with all that is in it")
+
+
+def not_spooled(path: str, error: OSError) -> FileOutcome:
+    """Return the outcome of a file for which the spool has no room."""
+    detail = f"no space to spool it: {os_reason(error)}; free some in TMPDIR and run the same command again"
+    return FileOutcome.failed(path, Reason.UNREADABLE, detail)
 
 
 def is_streamed(found: SourceFile, size: int | None, recogniser: Recogniser) -> bool:

@@ -11,14 +11,24 @@ from itertools import islice
 from threading import Lock
 
 from imgctl.dates import EPOCH
-from imgctl.errors import BlobArchived, BlobMissing, StoreError, os_reason
+from imgctl.errors import BlobArchived, BlobMissing, StoreError
 from imgctl.model import is_archived
 from imgctl.ops.common.retry import Failures
 from imgctl.ops.ingest.outcome import FileOutcome, Reason
 from imgctl.ops.ingest.recognise import SIDECAR_NAMES, Recogniser
 from imgctl.ops.ingest.sidecar import Listing, SidecarFiles
 from imgctl.ops.ingest.spool import SpoolDirectory
-from imgctl.ops.sources.base import Read, Rules, SourceFile, Stat, is_streamed, of_bytes, of_pieces, own_store
+from imgctl.ops.sources.base import (
+    Read,
+    Rules,
+    SourceFile,
+    Stat,
+    is_streamed,
+    not_spooled,
+    of_bytes,
+    of_pieces,
+    own_store,
+)
 from imgctl.ops.sources.members import stamp_of
 from imgctl.ops.sources.walk import Branches
 from imgctl.store.blobs.listing_pages import Page, Restored
@@ -90,8 +100,7 @@ class BucketFiles:
             self._record_failure(error)
             return failed(found.path, error, size=found.size)
         except OSError as error:
-            detail = f"no space to spool it: {os_reason(error)}; free some in TMPDIR and run the same command again"
-            return FileOutcome.failed(found.path, Reason.UNREADABLE, detail)
+            return not_spooled(found.path, error)
         self._failures.record(None)
         return read
 

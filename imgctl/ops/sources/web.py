@@ -13,11 +13,12 @@ from typing import TypeVar
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit, urlunsplit
 
 from imgctl.dates import EPOCH
+from imgctl.errors import os_reason
 from imgctl.ops.ingest.outcome import FileOutcome, Reason
 from imgctl.ops.ingest.recognise import Recogniser
 from imgctl.ops.ingest.sidecar import Listing, SidecarFiles
 from imgctl.ops.ingest.spool import SpoolDirectory
-from imgctl.ops.sources.base import Read, Rules, SourceFile, Stat, is_streamed, of_bytes, of_pieces
+from imgctl.ops.sources.base import Read, Rules, SourceFile, Stat, is_streamed, not_spooled, of_bytes, of_pieces
 from imgctl.ops.sources.members import stamp_of
 from imgctl.units import count_of
 
@@ -80,6 +81,8 @@ class WebFile:
             return self._get(lambda response: self._read(found, response, recogniser), {})
         except RequestFailed as error:
             return failed(found.path, error)
+        except OSError as error:
+            return not_spooled(found.path, error)
 
     def identity(self, found: SourceFile) -> bytes:
         return public(self._url).encode(errors="surrogatepass")
@@ -107,7 +110,7 @@ class WebFile:
             try:
                 with _translated(last=attempt == TRIES - 1):
                     request = urllib.request.Request(_encoded(self._url), headers={"User-Agent": "imgctl", **headers})  # noqa: S310
-                    with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as response:  # noqa: S310  # only http and https
+                    with _networked(lambda: urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS)) as response:  # noqa: S310, B023  # only http and https
                         return take(response)
             except _Transient:
                 time.sleep(random.uniform(0, FIRST_PAUSE_SECONDS * 2**attempt))
@@ -144,11 +147,22 @@ def _translated(*, last: bool) -> Iterator[None]:
 
 def _pieces(response: HTTPResponse, size: int | None) -> Iterator[bytes]:
     left = size
-    while piece := response.read(PIECE):
+    while piece := _networked(lambda: response.read(PIECE)):
         left = None if left is None else left - len(piece)
         yield piece
     if left:
         raise ConnectionError(f"the response ended {count_of(left, 'byte')} early")
+
+
+def _networked(request: Callable[[], R]) -> R:
+    """Return the result of a step of a request; ConnectionError if TLS or the network fails in it."""
+    try:
+        return request()
+    except urllib.error.URLError:
+        raise
+    except OSError as error:
+        # Told apart from an error of the spool's disk.
+        raise ConnectionError(os_reason(error)) from error
 
 
 def _stamp(response: HTTPResponse) -> tuple[int, bool]:
