@@ -112,6 +112,25 @@ def test_units_can_read_the_configuration_as_the_page_installs_it() -> None:
     assert [re.search(r"-m (\d+)", line)[1] for line in installed] == ["750", "640"]  # type: ignore[index]
 
 
+def test_page_creates_each_directory_and_the_catalog_before_it_starts_the_units() -> None:
+    page = (ROOT / "docs/operations/run.md").read_text(encoding="utf-8")
+    [block] = re.findall(r"^```text\n(.*?systemd-sysusers.*?)^```", page, re.MULTILINE | re.DOTALL)
+    before, _, _ = block.partition("systemctl enable --now")
+    [drop_in] = (DEPLOY / "systemd").glob("*.service.d")
+
+    # Debian has no /etc/sysusers.d.
+    assert re.search(r"^install -D .* /etc/sysusers\.d/", before, re.MULTILINE)
+    [transient] = re.findall(rf"^systemd-run --unit=(\S+) .* {PROGRAM} init", before, re.MULTILINE)
+    assert transient.startswith(drop_in.name.removesuffix(".service.d"))
+
+
+@pytest.mark.parametrize("unit", [pytest.param(one, id=one.stem) for one in UNITS])
+def test_units_that_upload_a_directory_require_its_mount(unit: Path) -> None:
+    text = unit.read_text(encoding="utf-8")
+
+    assert ("/srv/incoming" in text.partition("ExecStart=")[2]) == ("\nRequiresMountsFor=/srv/incoming\n" in text)
+
+
 def test_a_process_killed_for_memory_does_not_stop_its_unit() -> None:
     shared = (DEPLOY / "systemd/imgctl-.service.d/hardening.conf").read_text(encoding="utf-8")
 
