@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -28,13 +29,13 @@ KUBERNETES = "1.32"
 # Tests import kubernetes_validate and hcl2 themselves: each process collects all tests, and these took a third of that.
 
 
-def documents() -> Iterator[tuple[str, dict[str, object]]]:
+def documents() -> Iterator[tuple[str, dict[str, Any]]]:
     for file in MANIFESTS:
         for one in yaml.safe_load_all(file.read_text(encoding="utf-8")):
             yield f"{file.name}:{one['kind']}", one
 
 
-def containers(node: object) -> Iterator[dict[str, object]]:
+def containers(node: object) -> Iterator[dict[str, Any]]:
     """Yield every container of a manifest."""
     if isinstance(node, dict):
         for name, below in node.items():
@@ -57,7 +58,7 @@ def command_lines() -> Iterator[tuple[str, list[str]]]:
     for name, manifest in documents():
         for one in containers(manifest):
             if "command" not in one:
-                yield f"{name} {one['name']}", list(map(str, one["args"]))  # type: ignore[call-overload]
+                yield f"{name} {one['name']}", list(map(str, one["args"]))
     container = (DEPLOY / "Containerfile").read_text(encoding="utf-8")
     for listed in re.findall(r"CMD (\[.*\])$", container, re.MULTILINE):
         yield "Containerfile", [one for one in json.loads(listed) if one != PROGRAM]
@@ -192,7 +193,7 @@ def test_kubernetes_accepts_the_manifest(manifest: dict[str, object]) -> None:
         }
 
 
-def pods(node: object) -> Iterator[dict[str, object]]:
+def pods(node: object) -> Iterator[dict[str, Any]]:
     """Yield the template of every pod in a manifest."""
     if isinstance(node, dict):
         if isinstance(spec := node.get("spec"), dict) and "containers" in spec:
@@ -203,29 +204,54 @@ def pods(node: object) -> Iterator[dict[str, object]]:
 
 @pytest.mark.parametrize("manifest", [pytest.param(one, id=name) for name, one in documents()])
 def test_no_pod_has_service_links_in_its_environment(manifest: dict[str, object]) -> None:
-    assert all(pod["spec"]["enableServiceLinks"] is False for pod in pods(manifest))  # type: ignore[index]
+    assert all(pod["spec"]["enableServiceLinks"] is False for pod in pods(manifest))
 
 
 @pytest.mark.parametrize("manifest", [pytest.param(one, id=name) for name, one in documents()])
 def test_rendering_fits_into_its_container(manifest: dict[str, object]) -> None:
     for one in containers(manifest):
-        args = list(map(str, one.get("args", ())))  # type: ignore[call-overload]
+        args = list(map(str, one.get("args", ())))
         if args[:1] not in (["work"], ["backfill"]) or "--scheduler" in args:
             continue
-        settings = {each["name"]: each["value"] for each in one["env"]}  # type: ignore[attr-defined]
+        settings = {each["name"]: each["value"] for each in one["env"]}
         processes = int(args[args.index("--jobs") + 1]) * PROCESSES_PER_JOB
-        most = one["resources"]["limits"]["memory"]  # type: ignore[index]
+        most = one["resources"]["limits"]["memory"]
 
         assert processes * parse_bytes(settings["IMGCTL_WORK_MEMORY"]) < parse_bytes(f"{most}B")
+
+
+def test_dask_workers_fit_into_their_container_whatever_the_node() -> None:
+    found = {one["name"]: one for name, manifest in documents() if "dask" in name for one in containers(manifest)}
+    worker, settings = found["worker"], {one["name"]: one["value"] for one in found["driver"]["env"]}
+    command = worker["command"]
+    processes = int(command[command.index("--nworkers") + 1])
+    most = parse_bytes(command[command.index("--memory-limit") + 1])
+
+    assert processes * most <= parse_bytes(f"{worker['resources']['limits']['memory']}B")
+    # Dask ends a worker at 95 % of its limit.
+    assert parse_bytes(settings["IMGCTL_WORK_MEMORY"]) < 0.95 * most
+
+
+@pytest.mark.parametrize("file", ["work.yaml", "dask.yaml"])
+def test_catalog_is_upgraded_before_rendering_starts(file: str) -> None:
+    [starting] = [
+        one
+        for name, manifest in documents()
+        if name.startswith(file)
+        for pod in pods(manifest)
+        for one in pod["spec"].get("initContainers", [])
+    ]
+
+    assert starting["args"] == ["init", "--quiet"]
 
 
 @pytest.mark.parametrize("manifest", [pytest.param(one, id=name) for name, one in documents()])
 def test_scraped_ports_serve_metrics_without_a_token(manifest: dict[str, object]) -> None:
     for pod in pods(manifest):
-        port = pod.get("metadata", {}).get("annotations", {}).get("prometheus.io/port")  # type: ignore[attr-defined]
+        port = pod.get("metadata", {}).get("annotations", {}).get("prometheus.io/port")
         if port is None:
             continue
-        [one] = pod["spec"]["containers"]  # type: ignore[index]
+        [one] = pod["spec"]["containers"]
 
         assert one["args"][one["args"].index("--metrics-port") + 1] == port
         assert {"name": "IMGCTL_METRICS_HOST", "value": "0.0.0.0"} in one["env"]
@@ -235,7 +261,7 @@ def test_mistake_in_a_manifest_is_found() -> None:
     import kubernetes_validate
 
     manifest = dict(documents())["work.yaml:Deployment"]
-    manifest["spec"]["replica"] = 3  # type: ignore[index]
+    manifest["spec"]["replica"] = 3
 
     with pytest.raises(kubernetes_validate.ValidationError, match="replica"):
         kubernetes_validate.validate(manifest, KUBERNETES, strict=True)
