@@ -1,6 +1,7 @@
 """The files of deploy/ are valid for systemd, Compose, Kubernetes and Terraform, and their command lines parse."""
 
 import json
+import os
 import re
 import shlex
 import shutil
@@ -162,12 +163,17 @@ def test_every_timer_has_its_service_and_catches_up_on_missed_runs() -> None:
     assert all("Persistent=true" in one.read_text(encoding="utf-8") for one in timers)
 
 
-def test_docker_compose_accepts_the_file_with_two_workers() -> None:
+def composed(*options: str, **environment: str) -> dict[str, dict[str, Any]]:
+    """Return the services as Compose reads them."""
     done = subprocess.run(
-        [BIN / "docker-compose", "-f", COMPOSE, "config", "--format", "json"],
-        capture_output=True, text=True, check=True,
+        [BIN / "docker-compose", "-f", COMPOSE, *options, "config", "--format", "json"],
+        capture_output=True, text=True, check=True, env={**os.environ, **environment},
     )  # fmt: skip
-    services = json.loads(done.stdout)["services"]
+    return dict(json.loads(done.stdout)["services"])
+
+
+def test_docker_compose_accepts_the_file_with_two_workers() -> None:
+    services = composed()
 
     assert services["worker"]["deploy"]["replicas"] == 2
     ours = {name: one for name, one in services.items() if one.get("image") == "imgctl:local"}
@@ -175,6 +181,39 @@ def test_docker_compose_accepts_the_file_with_two_workers() -> None:
     assert all(one["read_only"] and one["cap_drop"] == ["ALL"] for one in ours.values())
     published = [port for one in services.values() for port in one.get("ports", [])]
     assert {port["host_ip"] for port in published} == {"127.0.0.1"}
+
+
+def test_compose_builds_its_image_and_asks_no_registry_for_it() -> None:
+    ours = [one for one in composed("--profile", "tools").values() if one.get("image") == "imgctl:local"]
+
+    assert [one["pull_policy"] for one in ours] == ["never"] * 4
+    assert sum("build" in one for one in ours) == 1
+
+
+def test_every_port_of_compose_can_be_changed() -> None:
+    ports = {"IMGCTL_SERVE_PORT": "18080", "IMGCTL_DB_PORT": "15432", "IMGCTL_S3_PORT": "18333"}
+    services = composed(**ports)
+    serve = services.pop("serve")
+
+    assert serve["environment"]["IMGCTL_SERVE_PORT"] == "18080"
+    assert "127.0.0.1:18080/" in serve["healthcheck"]["test"][-1]
+    assert ":15432/" in serve["environment"]["IMGCTL_CATALOG_URL"]
+    assert serve["environment"]["IMGCTL_STORE_ENDPOINT_URL"].endswith(":18333")
+    assert {port["published"] for one in services.values() for port in one.get("ports", [])} == {"15432", "18333"}
+
+
+def test_uploads_in_containers_keep_their_journal() -> None:
+    [home] = re.findall(r"\bHOME=(\S+)", (DEPLOY / "Containerfile").read_text(encoding="utf-8"))
+    manifests = list(documents())
+    [pod] = [pod for _, one in manifests if one.get("metadata", {}).get("name") == "imgctl-upload" for pod in pods(one)]
+    claims = {one["metadata"]["name"] for _, one in manifests if one["kind"] == "PersistentVolumeClaim"}
+    [container] = pod["spec"]["containers"]
+    [mount] = [one["name"] for one in container["volumeMounts"] if one["mountPath"] == home]
+    [volume] = [one for one in pod["spec"]["volumes"] if one["name"] == mount]
+
+    assert volume["persistentVolumeClaim"]["claimName"] in claims
+    assert pod["spec"]["securityContext"]["fsGroup"] == pod["spec"]["securityContext"]["runAsUser"]
+    assert [one["target"] for one in composed("--profile", "tools")["upload"]["volumes"]] == [home]
 
 
 @pytest.mark.parametrize("manifest", [pytest.param(one, id=name) for name, one in documents()])
