@@ -50,8 +50,12 @@ sbom: $(VENV)/ready
 audit: $(VENV)/ready
 	$(BIN)/python -m tools.vulnerabilities deploy/requirements.lock
 
+# Build the container image, and run the demo in it as an orchestrator would run it: make image DOCKER=podman
+DOCKER ?= docker
 image:
-	docker build -f deploy/Containerfile -t imgctl:$$(sed -n 's/__version__ = "\(.*\)"/\1/p' imgctl/__init__.py) .
+	tag=imgctl:$$(sed -n 's/__version__ = "\(.*\)"/\1/p' imgctl/__init__.py) \
+		&& $(DOCKER) build $$(case $(DOCKER) in *podman) echo --format docker;; esac) -f deploy/Containerfile -t $$tag . \
+		&& $(DOCKER) run --rm --network none --read-only --tmpfs /tmp --cap-drop ALL $$tag demo
 
 docs: $(VENV)/ready picture
 	$(BIN)/python -m tools.docs --write
