@@ -73,6 +73,21 @@ def test_an_original_marked_as_lost_is_brought_back_by_another_upload(
     assert_whole(deployment, album.values(), status=Status.READY)
 
 
+def test_an_original_that_a_worker_missed_is_brought_back_by_another_upload(
+    embedded: Deployment, album: dict[Path, bytes]
+) -> None:
+    upload = ["upload", str(place_of(album)), "--user", str(USER)]
+    assert embedded.run(*upload).code == 0
+    image, store = embedded.images()[0], embedded.open_store()
+    store.delete([image.original_key or ""])
+    missed = embedded.run("work", "--drain")
+
+    again, built = embedded.run(*upload, "--json"), embedded.run("work", "--drain")
+
+    assert (missed.code, again.code, again.summary["uploaded"], built.code) == (3, 0, 1, 0), again.err
+    assert_whole(embedded, album.values(), status=Status.READY)
+
+
 def test_lines_that_name_no_image_are_told(embedded: Deployment, album: dict[Path, bytes]) -> None:
     embedded.run("upload", place_of(album), "--user", str(USER))
     wanted = embedded.directory / "wanted.txt"

@@ -9,9 +9,9 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from imgctl.errors import BlobArchived
+from imgctl.errors import BlobArchived, BlobMissing
 from imgctl.imaging.recipe_digest import digest
-from imgctl.model import Recipe, StorageClass, Variant, offline_class
+from imgctl.model import LOST, Recipe, StorageClass, Variant, offline_class
 from imgctl.ops.common.open import Parts
 from imgctl.ops.common.retry import read
 from imgctl.ops.erase.late_puts import delete_if_erased
@@ -220,6 +220,9 @@ def _failed(outcome: Outcome) -> FailedImage:
     job, why = outcome.job, outcome.error or "no reason was given"
     if outcome.ending is not Ending.FATAL:
         why = f"gave up after {count_of(job.tries, 'attempt')}: {why}"
+    elif outcome.cause == BlobMissing.__name__:
+        # So that another upload of the photo stores it again.
+        why = f"{LOST}{why}"
     return FailedImage(id=job.id, attempts=job.attempts, error=why)
 
 
