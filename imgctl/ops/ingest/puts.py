@@ -99,7 +99,8 @@ class Putters(Generic[S]):
     def submit(self, puts: Sequence[Prepared[S]]) -> None:
         """Queue puts; the caller bounds the queue."""
         with self._lock:
-            for _ in puts[: self.limit - len(self._threads)]:
+            # More threads than a lowered limit are left until their puts end.
+            for _ in puts[: max(0, self.limit - len(self._threads))]:
                 self._add_thread()
         for prepared in puts:
             self._queue.put(prepared)

@@ -3,7 +3,8 @@
 from datetime import UTC, datetime
 from pathlib import Path
 from queue import SimpleQueue
-from threading import Event, Thread
+from threading import Event, Semaphore, Thread
+from threading import enumerate as enumerate_threads
 from uuid import UUID
 
 import pytest
@@ -11,10 +12,12 @@ import pytest
 from imgctl.errors import BucketMissing, StoreDenied, StoreUnavailable
 from imgctl.imaging.probe import Probe
 from imgctl.keys import new_id
+from imgctl.ops.ingest.concurrency import FIRST_CONCURRENCY
 from imgctl.ops.ingest.describe import Description
 from imgctl.ops.ingest.original import Content, Prepared, new_row
 from imgctl.ops.ingest.outcome import Reason
 from imgctl.ops.ingest.puts import BucketCheck, Putters
+from imgctl.ops.ingest.queues import BATCH
 from imgctl.store.blobs.local import LocalStore
 from imgctl.store.blobs.traits import Kept
 
@@ -123,3 +126,41 @@ def test_what_a_stopped_run_did_not_put_is_said_to_be_not_tried(tmp_path: Path) 
     assert error is not None
     outcome = prepared.failed(error, image=row.id)
     assert (outcome.reason, outcome.detail) == (Reason.NOT_TRIED, "the run ended before; run the same command again")
+
+
+class Slow(LocalStore):
+    """A directory store whose puts write nothing, and wait until `go` is released."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.go = Semaphore(0)
+
+    def create(self, key: str, body: bytes, *, content_type: str) -> None:
+        self.go.acquire()
+
+
+def _prepared() -> Prepared[str]:
+    content = Content(sha256=b"s" * 32, size=1, probe=PNG, description=Description(caption=None, taken_at=None))
+    row = new_row(new_id(datetime.now(UTC)), UUID(int=1), content, prefix="")
+    return Prepared(source="a.png", path="a.png", row=row, body=b"x", started=0.0)
+
+
+def _putting() -> int:
+    return sum(one.name == "imgctl put" for one in enumerate_threads())
+
+
+def test_no_put_begins_beyond_a_limit_that_a_throttling_store_lowered(tmp_path: Path) -> None:
+    store, ended = Slow(tmp_path), SimpleQueue[object]()
+    putters = Putters[str](store, concurrency=0, rate_bytes=0, stop=Event(), ended=lambda one, _: ended.put(one))
+    putters.submit([_prepared() for _ in range(FIRST_CONCURRENCY)])
+    before = _putting()
+    # As after pushbacks; the puts beyond it are still in flight.
+    putters.limit = FIRST_CONCURRENCY // 2
+
+    putters.submit([_prepared() for _ in range(BATCH)])
+
+    assert _putting() == before
+    store.go.release(FIRST_CONCURRENCY + BATCH)
+    for _ in range(FIRST_CONCURRENCY + BATCH):
+        ended.get(timeout=60)
+    putters.close()
