@@ -3,10 +3,9 @@
 from importlib import import_module
 from pkgutil import walk_packages
 
+import boto3  # noqa: F401
 import botocore.endpoint
-import botocore.parsers
-import botocore.session  # noqa: F401
-import obstore.auth.boto3
+import botocore.parsers  # noqa: F401
 import obstore.store  # noqa: F401
 import psycopg  # noqa: F401
 import sqlalchemy.dialects.postgresql.psycopg

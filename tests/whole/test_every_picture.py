@@ -197,7 +197,7 @@ def test_the_upload_of_a_jpeg_imports_nothing_of_what_is_not_there(
         "av",
         "pillow_heif",
         "numpy",
-        "botocore",
+        "boto3",
         "obstore",
         "psycopg",
         "alembic",

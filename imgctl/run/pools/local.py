@@ -60,7 +60,7 @@ class _Child:
 
 
 class LocalPool:
-    """Processes started by `spawn`: neither obstore nor botocore survives a fork."""
+    """Processes started by `spawn`: neither obstore nor boto3 survives a fork."""
 
     def __init__(self, settings: PoolSettings) -> None:
         # Settings that cannot be pickled should fail here, not in the manager thread.

@@ -11,7 +11,7 @@ from imgctl.config.catalog_store import StoreSettings
 from imgctl.errors import ConfigError, UsageError
 from imgctl.model import StorageClass
 from imgctl.store.blobs.base import checked, known_class
-from imgctl.store.blobs.s3.bucket import bucket_of, open_client
+from imgctl.store.blobs.s3.bucket import bucket_of, open_boto3
 from imgctl.store.blobs.s3.multipart import put_chunks
 
 if TYPE_CHECKING:
@@ -67,8 +67,8 @@ def create_copy_job(settings: StoreSettings, manifest: Manifest, job: Job, *, to
         raise ConfigError(
             f"{bucket.where.endpoint} has no batch jobs", hint="only AWS has S3 Batch Operations; leave --via out"
         )
-    sts = cast("STSClient", open_client(bucket.where, "sts"))
-    control = cast("S3ControlClient", open_client(bucket.where, "s3control"))
+    sts = cast("STSClient", open_boto3(bucket.where, "sts"))
+    control = cast("S3ControlClient", open_boto3(bucket.where, "s3control"))
     account = bucket.call("", sts.get_caller_identity)["Account"]
     return bucket.call("", control.create_job, AccountId=account, **arguments)["JobId"]
 

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from imgctl.config.catalog_store import StoreSettings
 from imgctl.errors import ConfigError, StoreDenied, StoreError
-from imgctl.store.blobs.s3.bucket import bucket_of, open_client
+from imgctl.store.blobs.s3.bucket import bucket_of, open_boto3
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -68,7 +68,7 @@ class Queue:
         if self._opened is None:
             where = self._bucket.where
             here = replace(where, region=self._region or where.region)
-            self._opened = cast("SQSClient", open_client(here, "sqs", at=self._at))
+            self._opened = cast("SQSClient", open_boto3(here, "sqs", at=self._at))
         return self._opened
 
     def dead_letters(self) -> str | None:

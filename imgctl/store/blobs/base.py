@@ -153,7 +153,7 @@ class BlobStore(Protocol):
     def details(self, key: str, *, checksum: bool = False) -> Blob | None:
         """Like `head`, with its class, restore and version; with `checksum` also the SHA-256 stored with it.
 
-        Slower than `head`: it uses botocore for S3. The checksum of an encrypted object may need kms:Decrypt.
+        Slower than `head`: it uses boto3 for S3. The checksum of an encrypted object may need kms:Decrypt.
         """
 
     def scan(self, *, prefix: str = "", after: str = "", until: str = "") -> Iterator[Blob]:

@@ -72,7 +72,7 @@ class ObjectStore(BlobStore):
         return self._calls.call(key, lambda: obstore.sign(self._open(), "GET", name, lasts))
 
     def reach(self) -> None:
-        """See BlobStore; obstore loads faster than botocore, and the first put waits for this."""
+        """See BlobStore; obstore loads faster than boto3, and the first put waits for this."""
 
         def first_page() -> None:
             # For a name that obstore cannot represent: the listing itself succeeded.

@@ -81,7 +81,7 @@ class Failure:
 
 
 def failure_of(error: Exception, target: Target) -> Failure | None:
-    """Classify an error of obstore, botocore or urllib3, or an ErrorResponse; None for any other."""
+    """Classify an error of obstore, boto3 or urllib3, or an ErrorResponse; None for any other."""
     text = str(error)
     if isinstance(error, ErrorResponse):
         return _from_response(error.status, error.code, error.message, target)
@@ -104,7 +104,7 @@ def failure_of(error: Exception, target: Target) -> Failure | None:
 
 
 def code_of(error: Exception) -> str:
-    """The S3 error code of an error of botocore; empty without a response, and for any other error."""
+    """The S3 error code of an error of boto3; empty without a response, and for any other error."""
     response = getattr(error, "response", None)
     return str(response["Error"].get("Code", "")) if isinstance(response, dict) else ""
 

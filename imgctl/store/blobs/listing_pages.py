@@ -84,7 +84,7 @@ def check_order(keys: tuple[str, ...], last: str) -> None:
 
 
 def columns_of(body: bytes) -> Page | None:
-    """A page of ListObjectsV2 read from its XML, column by column: botocore's parser takes 80 µs a key, this 2.
+    """A page of ListObjectsV2 read from its XML, column by column: boto3's parser takes 80 µs a key, this 2.
 
     None for pages that need a real parser: a field that some objects lack, escaped text, restores, common prefixes.
     """

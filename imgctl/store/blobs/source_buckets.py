@@ -75,7 +75,7 @@ def open_elsewhere(settings: SourceSettings) -> Elsewhere:
 
 
 class S3Elsewhere:
-    """Objects of S3 or a compatible server: listed by botocore, which returns classes and all names exactly."""
+    """Objects of S3 or a compatible server: listed by boto3, which returns classes and all names exactly."""
 
     def __init__(self, settings: SourceSettings, bucket: str, prefix: str) -> None:
         self._store = S3Store(settings.as_store(), bucket=bucket, prefix=prefix)
@@ -100,7 +100,7 @@ class S3Elsewhere:
             )
         # Names that obstore would alter: empty parts, dots, control characters.
         return bucket.call(
-            key, lambda: take(_got_by_botocore(bucket.client.get_object(Bucket=bucket.name, Key=bucket.prefix + key)))
+            key, lambda: take(_got_by_boto3(bucket.client.get_object(Bucket=bucket.name, Key=bucket.prefix + key)))
         )
 
 
@@ -185,7 +185,7 @@ def _got(response: "GetResult", etag_of: Callable[[str | None, str | None], str]
     )
 
 
-def _got_by_botocore(response: "GetObjectOutputTypeDef") -> Got:
+def _got_by_boto3(response: "GetObjectOutputTypeDef") -> Got:
     body = response["Body"]
     return Got(
         size=response["ContentLength"],

@@ -13,7 +13,7 @@ from imgctl.store.aws.batch_operations import (
     create_copy_job,
     write_manifest,
 )
-from imgctl.store.blobs.s3.bucket import open_client
+from imgctl.store.blobs.s3.bucket import open_boto3
 from imgctl.store.blobs.s3.connect import connection
 from tests.parts.seaweed import S3Server
 
@@ -40,12 +40,12 @@ ARGUMENTS = {
 def control(monkeypatch: pytest.MonkeyPatch) -> Stubber:
     """S3 Control, stubbed; STS returns the account."""
     where = connection(AWS, "photos")
-    clients = {"sts": open_client(where, "sts"), "s3control": open_client(where, "s3control")}
+    clients = {"sts": open_boto3(where, "sts"), "s3control": open_boto3(where, "s3control")}
     sts, control = Stubber(clients["sts"]), Stubber(clients["s3control"])
     sts.add_response("get_caller_identity", {"Account": "123456789012"})
     sts.activate()
     control.activate()
-    monkeypatch.setattr(batch_operations, "open_client", lambda _, service: clients[service])
+    monkeypatch.setattr(batch_operations, "open_boto3", lambda _, service: clients[service])
     return control
 
 

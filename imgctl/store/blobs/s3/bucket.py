@@ -1,4 +1,4 @@
-"""A bucket and its clients: obstore for bytes, botocore for the rest; both open on first use, and requests are retried here."""
+"""A bucket and its clients: obstore for bytes, boto3 for the rest; both open on first use, and requests are retried here."""
 
 import threading
 from collections.abc import Callable, Mapping
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# botocore's default is 10: each copying thread has one request at a time.
+# boto3's default is 10: each copying thread has one request at a time.
 _MOST_CONNECTIONS = 128
 
 
@@ -71,17 +71,17 @@ class Bucket:
         if self._client is None:
             with self.lock:
                 if self._client is None:
-                    self._client = cast("S3Client", open_client(self.where))
+                    self._client = cast("S3Client", open_boto3(self.where))
         return self._client
 
     def place(self, key: str) -> dict[str, object]:
-        """The arguments for a key's object: botocore accepts every name that a bucket can hold."""
+        """The arguments for a key's object: boto3 accepts every name that a bucket can hold."""
         if not is_utf8(key):
             raise BlobMissing(f"there is no blob {key}", hint=f"looked in bucket {self.name}")
         return {"Bucket": self.name, "Key": self.prefix + key}
 
     def request(self, operation: Callable[..., T], key: str, **arguments: object) -> T:
-        """Call one of botocore's operations on a key's object, with retries."""
+        """Call one of boto3's operations on a key's object, with retries."""
         return self.call(key, operation, **self.place(key), **arguments)
 
     def call(self, key: str, request: Callable[..., T], **arguments: object) -> T:
@@ -107,7 +107,7 @@ def bucket_of(settings: StoreSettings) -> Bucket:
 
 
 def once(request: Callable[..., T], **arguments: object) -> T:
-    """Make one botocore request without retries; the stubs don't accept arguments from a dictionary."""
+    """Make one boto3 request without retries; the stubs don't accept arguments from a dictionary."""
     return request(**arguments)
 
 
@@ -166,7 +166,7 @@ def _obstore_config(where: Connection) -> "S3Config":
     return config
 
 
-def open_client(where: Connection, service: str = "s3", *, at: str = "") -> object:
+def open_boto3(where: Connection, service: str = "s3", *, at: str = "") -> object:
     """A client of S3, or of another AWS service in the bucket's region, on the same credentials; it never retries.
 
     `at` is the URL of the other service, if it is not AWS's default.
@@ -174,7 +174,7 @@ def open_client(where: Connection, service: str = "s3", *, at: str = "") -> obje
     from botocore.config import Config
 
     endpoint_url = where.endpoint_url if service == "s3" else at
-    # Servers other than AWS may reject the checksums that botocore adds by default.
+    # Servers other than AWS may reject the checksums that boto3 adds by default.
     checksums = "when_required" if endpoint_url else "when_supported"
     config = Config(
         connect_timeout=where.connect_timeout,
@@ -198,7 +198,7 @@ def open_client(where: Connection, service: str = "s3", *, at: str = "") -> obje
         from botocore import UNSIGNED
 
         config = config.merge(Config(signature_version=UNSIGNED))
-    client = session(where.options.profile, anonymous=where.options.anonymous).create_client(
+    client = session(where.options.profile, anonymous=where.options.anonymous).client(
         service,
         region_name=where.region,
         endpoint_url=endpoint_url or None,
@@ -223,7 +223,7 @@ def _add_options(where: Connection, params: dict[str, object], model: "Operation
 
 
 def leave_out_checksums(params: dict[str, object]) -> None:
-    """Remove checksums from the parameters of a botocore request, and from the list of parts that completes an upload."""
+    """Remove checksums from the parameters of a boto3 request, and from the list of parts that completes an upload."""
     for name in [name for name in params if name.startswith("Checksum") and name != "ChecksumMode"]:
         del params[name]
     done = params.get("MultipartUpload")

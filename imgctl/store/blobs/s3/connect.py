@@ -14,8 +14,8 @@ from imgctl.errors import ConfigError, StoreDenied
 from imgctl.store.blobs.address import variable
 
 if TYPE_CHECKING:
+    from boto3.session import Session
     from botocore.loaders import Loader
-    from botocore.session import Session
 
 _NO_CREDENTIALS = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, or give the machine a role"
 _CONNECT_SECONDS = 10.0
@@ -54,7 +54,7 @@ class Connection:
 
     @property
     def parameters(self) -> dict[str, object]:
-        """The parameters that botocore adds to each request that accepts them."""
+        """The parameters that boto3 adds to each request that accepts them."""
         found: dict[str, object] = {}
         if self.options.requester_pays:
             found["RequestPayer"] = "requester"
@@ -108,7 +108,7 @@ def _region(profile: str) -> str:
 
 
 def _ca_bundle(settings: StoreSettings) -> str:
-    """The PEM file to trust: the setting, botocore's chain, then SSL_CERT_FILE; empty for the system's own CAs."""
+    """The PEM file to trust: the setting, boto3's chain, then SSL_CERT_FILE; empty for the system's own CAs."""
     chain = variable("AWS_CA_BUNDLE") or _configured("ca_bundle") or variable("SSL_CERT_FILE")
     return os.path.expanduser(settings.ca_bundle or chain)  # noqa: PTH111
 
@@ -132,15 +132,17 @@ def in_environment() -> bool:
 
 
 def session(profile: str = "", *, anonymous: bool = False) -> "Session":
-    """Return a botocore session with credentials, from `profile` if given; StoreDenied if there are none.
+    """Return a boto3 session with credentials, from `profile` if given; StoreDenied if there are none.
 
-    An `anonymous` session needs none. Not one of boto3, which imports s3transfer for a client of S3.
+    An `anonymous` session needs none.
     """
-    from botocore.session import Session
+    from boto3.session import Session
+    from botocore.session import Session as Core
 
     with _read():
-        made = Session(profile=profile or None)
-        made.register_component("data_loader", service_models())
+        core = Core(profile=profile or None)
+        core.register_component("data_loader", service_models())
+        made = Session(botocore_session=core)
         found = anonymous or made.get_credentials()
     if not found:
         raise StoreDenied("no AWS credentials are set", hint=_NO_CREDENTIALS)

@@ -1,4 +1,4 @@
-"""Puts by botocore: objects in parts, each part checksummed and the whole put-if-absent; and signed puts of known bytes."""
+"""Puts by boto3: objects in parts, each part checksummed and the whole put-if-absent; and signed puts of known bytes."""
 
 import base64
 import hashlib

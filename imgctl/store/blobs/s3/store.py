@@ -44,8 +44,8 @@ _RESTORED_ALREADY = 200
 class S3Store(ObjectStore):
     """Blobs as objects of one bucket, all under one prefix (empty, or ending with a slash); see BlobStore.
 
-    obstore transfers bytes: 0.07 ms of CPU a put of 50 KB, a quarter of botocore's. botocore makes listings and requests that
-    only AWS has; it returns storage classes and all names exactly. `limits` are S3's, except in tests.
+    obstore transfers bytes: 0.07 ms of CPU a put of 50 KB, a quarter of boto3's. boto3 makes listings and requests that only
+    AWS has; it returns storage classes and all names exactly. `limits` are S3's, except in tests.
     """
 
     def __init__(
@@ -216,7 +216,7 @@ class S3Store(ObjectStore):
         check(self, self.bucket.name)
 
     def _condition(self, key: str) -> Mapping[str, str]:
-        """Put-if-absent as arguments for botocore; empty for a server that rejects the header."""
+        """Put-if-absent as arguments for boto3; empty for a server that rejects the header."""
         return {} if self.test_put_if_absent(key) is Kept.NOT_IMPLEMENTED else IF_ABSENT
 
     def _put(self, key: str, body: bytes, described: "Attributes", *, mode: "PutMode", look: bool = False) -> None:

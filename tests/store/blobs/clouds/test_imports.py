@@ -29,17 +29,6 @@ def test_opening_a_store_imports_no_sdk_and_no_other_cloud(url: str, brought: se
     assert set(ran.stdout.split()) == brought
 
 
-def test_a_client_of_s3_imports_no_sdk_around_botocore() -> None:
-    program = (
-        "import sys; from imgctl.config.catalog_store import StoreSettings; from imgctl.store.blobs.s3.bucket import Bucket;"
-        "Bucket(StoreSettings(url='s3://a', anonymous=True), name='a').client; print(*(set(sys.modules) & {'boto3', 's3transfer'}))"
-    )
-
-    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-
-    assert ran.stdout.split() == []
-
-
 def test_help_imports_no_cloud() -> None:
     program = f"import sys; import imgctl.cli.main; print(*(set(sys.modules) & {_CLOUDS | {'obstore', 'boto3'}!r}))"
 
