@@ -19,16 +19,16 @@ from imgctl.ops.common.rows import Chosen, pages
 from imgctl.ops.erase.options import EraseOrder, Notes
 from imgctl.run.threads import thread_pool
 from imgctl.store.blobs.base import Remnant
+from imgctl.store.catalog.lease import leased_of, still_leased
 from imgctl.store.catalog.queries import holds as sql
 from imgctl.store.catalog.queries.erased import erased_since, page
 from imgctl.store.catalog.queries.holds import LegalHold
 from imgctl.store.catalog.queries.lookups import Scope, by_ids, clock, newest
-from imgctl.store.catalog.queries.storage_class import moving, still_moving
 from imgctl.units import count_of
 
 POLL_SECONDS = 0.2
-# More than all transitions move at once.
-MOST_MOVING = 4096
+# More than all transitions and backfills lease at once.
+MOST_LEASED = 4096
 # Blobs of the trash whose rows are looked up at once.
 TRASH_PAGE = 1000
 
@@ -58,7 +58,8 @@ def place(parts: Parts, user_id: UUID, *, reason: str, object_lock: bool, stop: 
 @dataclass(slots=True, kw_only=True)
 class TooLate:
     """What was under way when a hold began: erasures of the user's images, those with blobs that are deleted or may be,
-    and moves that may still delete an old version. `unknown` are erasures whose owners cannot be compared."""
+    and moves and builds that may still delete an old version or a superseded variant. `unknown` are erasures whose owners
+    cannot be compared."""
 
     erasing: int = 0
     begun: int = 0
@@ -81,17 +82,21 @@ class TooLate:
                 "again with the [serve] secret of that erasure: only with it can owners be compared"
             )
         if self.moving:
-            what = count_of(self.moving, "original")
-            yield f"{what} were being moved: with --delete-noncurrent, old versions may still be deleted"
+            what = count_of(self.moving, "image")
+            yield f"{what} were being moved or built: old versions or superseded variants may still be deleted"
 
 
 def too_late(parts: Parts, hold: LegalHold, *, stop: StopSignal) -> TooLate:
-    """Look for deletions of a user's blobs that the hold came too late for; waits for moves to end, a lease at most."""
+    """Look for deletions of a user's blobs that the hold came too late for; waits for others to end, a lease at most.
+
+    A transition or a backfill looks for holds after it leased a row, and releases it after its deletions: those that have
+    not seen this hold are over once the rows that are leased now are released.
+    """
     found = _erasures(parts, hold, stop)
-    query = partial(moving, user_id=hold.user_id, limit=MOST_MOVING)
+    query = partial(leased_of, user_id=hold.user_id, limit=MOST_LEASED)
     left, until = read(parts.catalog, query, stop=stop), time.monotonic() + parts.settings.work.lease
     while left and time.monotonic() < until and not stop.wait(POLL_SECONDS):
-        left = read(parts.catalog, partial(still_moving, some=left), stop=stop)
+        left = read(parts.catalog, partial(still_leased, some=left), stop=stop)
     found.moving = len(left)
     return found
 

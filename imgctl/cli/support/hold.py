@@ -39,8 +39,8 @@ def command(session: Session, args: Args) -> ExitCode:
     format has the key of the old one and replaces it. With --object-lock the bucket itself, if it has Object Lock,
     rejects the deletion of every version; other tools can still hide a blob by a delete marker. Run the same command
     again to lock blobs that arrived since. A hold lasts until `imgctl release`. Exit code 3: the hold came too late
-    for some images, whose erasure or move had begun; images are being erased whose owner cannot be compared without
-    the [serve] secret of that erasure; or the bucket locked not every blob.
+    for some images, whose erasure, move or build had begun; images are being erased whose owner cannot be compared
+    without the [serve] secret of that erasure; or the bucket locked not every blob.
     """
     if args.user is None:
         if args.reason or args.object_lock:

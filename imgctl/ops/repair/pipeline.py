@@ -175,10 +175,11 @@ class Repairs:
         return _ended(decision, Fate.MENDED, f"now {target}")
 
     def _erase(self, decision: Decision) -> Outcome:
-        store, key, now = self._parts.store, decision.key or "", self._again(decision)
-        if now.do is not Do.ERASE:
-            return _ended(decision, Fate.DRIFTED, now.detail)
+        store, key = self._parts.store, decision.key or ""
         self._wait_for(REQUESTS_AN_ERASURE)
+        # A hold may have begun during the wait.
+        if (now := self._again(decision)).do is not Do.ERASE:
+            return _ended(decision, Fate.DRIFTED, now.detail)
         try:
             refused = list(store.purge(store.remnants([key])))
         except ImgctlError as error:

@@ -4,7 +4,7 @@ During a move the row is leased and already has the target class, so that no row
 readable. `attempts` fences, as in claims.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -12,17 +12,14 @@ from uuid import UUID
 from sqlalchemy import (
     ColumnElement,
     Connection,
-    Double,
     FromClause,
     Text,
     Update,
     bindparam,
     case,
     func,
-    literal,
     null,
     or_,
-    select,
     update,
 )
 
@@ -30,9 +27,7 @@ from imgctl.model import Status
 from imgctl.store.catalog import batch
 from imgctl.store.catalog.lease import FREE, LEASE, fenced
 from imgctl.store.catalog.queries.reservations import announce
-from imgctl.store.catalog.schema import archived, images, in_status, now, now_plus
-
-LONGEST_LEASE_SECONDS = 3600.0
+from imgctl.store.catalog.schema import archived, images
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,15 +38,6 @@ class Seen:
     attempts: int
     original_key: str
     storage_class: str | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Moving:
-    """An original that is being moved to another class, until `leased_until` or longer."""
-
-    id: UUID
-    attempts: int
-    leased_until: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,24 +127,3 @@ def _set_truths(rows: FromClause) -> Update:
 def _same(one: ColumnElement[str | None], other: ColumnElement[str | None]) -> ColumnElement[bool]:
     # No class has an empty name, and a join is faster with this than with IS NOT DISTINCT FROM.
     return func.coalesce(one, "") == func.coalesce(other, "")
-
-
-def moving(connection: Connection, user_id: UUID, *, limit: int) -> list[Moving]:
-    """Return a user's originals that a transition is moving, or about to: leased, with another class than STANDARD.
-
-    A job at AWS leases its rows for a day; it deletes nothing.
-    """
-    columns = (images.c.id, images.c.attempts, images.c.leased_until)
-    soon = images.c.leased_until.between(now(), now_plus(literal(LONGEST_LEASE_SECONDS, Double())))
-    leased = (in_status(Status.READY), soon, images.c.storage_class.is_not(None))
-    rows = connection.execute(select(*columns).where(images.c.user_id == user_id, *leased).limit(limit))
-    return [Moving(**row._asdict()) for row in rows]
-
-
-def still_moving(connection: Connection, some: Sequence[Moving]) -> list[Moving]:
-    """Return those of `some` that the same transition still holds."""
-    known = {one.id: one for one in some}
-    columns = (images.c.id, images.c.attempts, images.c.leased_until)
-    leased = (images.c.id.in_(known), images.c.leased_until > now())
-    found = (Moving(**row._asdict()) for row in connection.execute(select(*columns).where(*leased)))
-    return [one for one in found if one.attempts == known[one.id].attempts]
