@@ -35,7 +35,7 @@ _STRAYS = frozenset((Reason.NOT_AN_IMAGE, Reason.SIDECAR, Reason.LEFT_OUT))
 class AlreadyUploaded:
     """The journal of one destination, checked against its catalog; empty without a journal.
 
-    `catalog` may still be opening: lookups wait for it, unless the journal was empty when it was opened. Recorded files
+    `catalog` may still be opening: lookups wait for it, except for those in a journal without entries. Recorded files
     of formats in `leave_out` are not read again.
     """
 
@@ -103,6 +103,8 @@ class AlreadyUploaded:
         for user, mine in by_user.items():
             if self._journal is not None:
                 self._journal.record(self._scope(user), mine)
+                # A watch walks its directory again.
+                self._is_empty = False
 
     def known(self, files: Sequence[SourceFile]) -> list[Entry | None]:
         """Return the journal's entry of each file, None unless it is an image and unchanged."""
