@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal
 from itertools import pairwise
 
-from imgctl.model import NONE, RETURN_FOR_GOOD, Sized
+from imgctl.model import CLASSES_OF, NONE, RETURN_FOR_GOOD, Sized
 from imgctl.pricing.costs import (
     DAYS_A_MONTH,
+    INSTANT,
     Operation,
     early_delete,
     left_early,
@@ -55,17 +56,19 @@ def transition_estimate(
     list_requests: int = 0,
     head_requests: int = 0,
     old_versions: bool = False,
+    copied: bool = True,
 ) -> Estimate:
-    """Estimate moving objects by copies in place: once the requests and early deletion, monthly the new storage.
+    """Estimate moving objects by copies in place: once the requests, retrieval and early deletion, monthly the new storage.
 
     Each copy has a HEAD before and after; `list_requests` and `head_requests` (of STANDARD) are those of the planning.
-    With `old_versions` the source versions stay and stay billed.
+    With `old_versions` the source versions stay and stay billed. A lifecycle rule, not `copied`, retrieves nothing.
     """
     lines = [
         request_cost(card, to, Operation.TRANSITION, sum(moved.values(), NONE).objects),
         request_cost(card, STANDARD, Operation.LIST, list_requests),
         request_cost(card, STANDARD, Operation.HEAD, head_requests, name="HEAD to look"),
         *_heads(card, to, moved),
+        *(_retrieved(card, moved) if copied else ()),
         *monthly_storage(card, to, *moved.values()),
         *(
             _kept(card, moved)
@@ -95,8 +98,8 @@ def payback_months(one_off: Decimal, saving: Decimal) -> Decimal | None:
 def break_even_bytes(card: Card, *, source: Origin, to: str, stay_days: int) -> int | None:
     """Return the smallest object size whose move pays within `stay_days`; None if no size does.
 
-    The gain covers the transition, the months in either class (in `to` at least its minimum days) with overhead and
-    smallest billable sizes, and early deletion from `source`.
+    The gain covers the transition, the retrieval by the copy, the months in either class (in `to` at least its minimum
+    days) with overhead and smallest billable sizes, and early deletion from `source`.
     """
     # The gain is linear between the sizes at which billing changes its slope.
     corners = sorted({0, card.of(source.storage_class).minimum_bytes, card.of(to).minimum_bytes, _LARGEST_BYTES})
@@ -123,7 +126,7 @@ def _gain(card: Card, source: Origin, to: str, stay_days: int, size: int) -> Dec
     moved = total(monthly_storage(card, to, one)) * max(stay_days, card.of(to).minimum_days)
     once = request_cost(card, to, Operation.TRANSITION, 1).amount
     early = early_delete(card, source.storage_class, one, age_days=source.age_days)
-    return (kept - moved) / DAYS_A_MONTH - once - total(early)
+    return (kept - moved) / DAYS_A_MONTH - once - total(_retrieved(card, {source: one})) - total(early)
 
 
 def _heads(card: Card, to: str, moved: Mapping[Origin, Sized]) -> tuple[Line, ...]:
@@ -134,6 +137,19 @@ def _heads(card: Card, to: str, moved: Mapping[Origin, Sized]) -> tuple[Line, ..
     return tuple(
         request_cost(card, name, Operation.HEAD, count, name=f"HEAD in {name}") for name, count in heads.items()
     )
+
+
+def _retrieved(card: Card, moved: Mapping[Origin, Sized]) -> tuple[Line, ...]:
+    """Return the retrieval by the copies: that of a read of the source (CopyObject, S3 API Reference; Google's rewrites).
+
+    Azure sets a colder tier in place.
+    """
+    lines: list[Line] = []
+    for name in dict.fromkeys(source.storage_class for source in moved):
+        if INSTANT in card.of(name).retrieval and name not in CLASSES_OF["az"]:
+            every = sum((sized for source, sized in moved.items() if source.storage_class == name), NONE)
+            lines += retrieval_cost(card, name, INSTANT, every)
+    return tuple(line for line in lines if line.amount)
 
 
 def _kept(card: Card, moved: Mapping[Origin, Sized]) -> tuple[Line, ...]:

@@ -107,8 +107,9 @@ def test_leaving_a_class_before_its_minimum_days_is_billed() -> None:
     today = Today(archive=archive(GLACIER_IR=WARM), movable={"GLACIER_IR": WARM})
     found = what_if(CARD, today, Change(move=Move(older_than=timedelta(days=30), to="DEEP_ARCHIVE")))
 
-    # A million at .05 a thousand, HEADs of .01 + .0004, and 60 of 90 days of 976.5625 × .004 = 7.8125.
-    assert cents(found.one_off) == "68.21"
+    # A million at .05 a thousand, HEADs of .01 + .0004, 60 of 90 days of 976.5625 × .004 = 7.8125, and 976.5625 × .03
+    # retrieved by the copies = 29.2969.
+    assert cents(found.one_off) == "97.51"
 
 
 def test_small_and_archived_originals_are_not_moved() -> None:

@@ -82,16 +82,49 @@ def test_small_originals_are_billed_at_the_minimum_size_beside_large_ones() -> N
 
 def test_leaving_a_class_before_its_minimum_days_is_billed() -> None:
     # GLACIER_IR to DEEP_ARCHIVE after 30 of 90 days: 100 GiB × .004 × 60 / 30 = .80; 1,000 × .05 / 1,000 = .05;
-    # HEAD 1,000 × .01 / 1,000 = .01, and .0004 after.
+    # HEAD 1,000 × .01 / 1,000 = .01, and .0004 after; 100 GiB × .03 retrieved by the copy = 3.
     moved = {
         origin(CARD, "GLACIER_IR", to="DEEP_ARCHIVE", size=100 * MIB, age_days=30): Sized(objects=1000, size=100 * GIB)
     }
 
     estimate = transition_estimate(CARD, to="DEEP_ARCHIVE", moved=moved)
 
-    assert estimate.one_off == Decimal("0.8604")
+    assert estimate.one_off == Decimal("3.8604")
     # 100 × .004 - 100 × .00099 - .030518 × .00099 - .007629 × .023 = .4 - .099 - .000205.
     assert cents(saving_per_month(CARD, to="DEEP_ARCHIVE", moved=moved)) == "0.30"
+
+
+@pytest.mark.parametrize(
+    ("card", "source", "to", "retrieved"),
+    [
+        ("aws-us-east-1", "STANDARD", "GLACIER", "0"),
+        ("aws-us-east-1", "STANDARD_IA", "GLACIER", "1.00"),
+        ("aws-us-east-1", "GLACIER_IR", "GLACIER", "3.00"),
+        # A readable copy of a restored original has been paid for.
+        ("aws-us-east-1", "GLACIER", "DEEP_ARCHIVE", "0"),
+        ("gs-us-central1", "NEARLINE", "ARCHIVE", "1.00"),
+        # Azure sets a colder tier in place.
+        ("az-eastus2", "COOL", "AZURE_ARCHIVE", "0"),
+    ],
+)
+def test_a_copy_out_of_a_class_with_retrieval_is_billed_like_a_read(
+    card: str, source: str, to: str, retrieved: str
+) -> None:
+    moved = {Origin(storage_class=source, age_days=400): Sized(objects=1, size=100 * GIB)}
+
+    copied, by_rule = (
+        transition_estimate(load_card(card), to=to, moved=moved, copied=copied) for copied in (True, False)
+    )
+
+    assert sum((line.amount for line in copied.lines if "retrieved" in line.name), Decimal(0)) == Decimal(retrieved)
+    assert copied.one_off - by_rule.one_off == Decimal(retrieved)
+
+
+def test_a_move_that_costs_more_to_read_than_it_saves_never_pays() -> None:
+    # A year saves 12 × (.004 - .0036) a GiB, and the copy costs .03.
+    source = Origin(storage_class="GLACIER_IR", age_days=90)
+
+    assert break_even_bytes(CARD, source=source, to="GLACIER", stay_days=365) is None
 
 
 def test_ages_in_one_class_share_one_line() -> None:

@@ -178,6 +178,7 @@ def bill_of(found: Survey, order: TransitionOrder, *, copies: bool) -> Bill:
         list_requests=LOOKS * found.list_requests + concluded,
         head_requests=LOOKS * found.head_requests + concluded,
         old_versions=old_versions,
+        copied=copies,
     )
     saving = saving_per_month(card, to=to, moved=found.planned, old_versions=old_versions)
     return Bill(
