@@ -26,10 +26,17 @@ PROFILE_LEFT_OUT = "its colour profile is damaged or not made for it, and is lef
 _LOOK_EDGE_PX = 256
 # In 8-bit steps: encoders and profiles remove smaller differences.
 _VISIBLE_STEPS = 4
-_NO_MEMORY = r"out of memory|cannot allocate|memoryerror"
+# As libjpeg, libpng, OpenJPEG, LibRaw, FFmpeg and Python say it. Not libheif's "memory allocation error", which it also
+# reports for the absurd sizes of a damaged file.
+_NO_MEMORY = (
+    r"out of memory|(?:in|un)sufficient memory|not enough memory|memory ?error"
+    r"|(?:cannot|could not|unable to|failed to) allocate"
+)
 _SAYINGS = tuple(
     (re.compile(pattern, re.IGNORECASE), text)
     for pattern, text in (
+        # Before the others: a file for which memory was not enough is not damaged.
+        (_NO_MEMORY, "the file needs more memory than [work] memory allows"),
         (
             r"premature end|truncated|unexpected end|not enough|end of file|read error|too short|unexpected eof",
             "the file is cut off or damaged: its data ends too early",
@@ -38,7 +45,6 @@ _SAYINGS = tuple(
             r"corrupt|broken|bad (?:code|marker|huffman)|\bcrc\b|checksum|inconsistent|invalid",
             "the file is damaged: its data does not add up",
         ),
-        (_NO_MEMORY, "the file needs more memory than [work] memory allows"),
         (r"no frames|no image", "the file holds no picture"),
         (
             r"cannot identify|not a |create decoder|no loader|bad header",

@@ -7,7 +7,7 @@ from bench.photos import scene
 from imgctl.errors import ImageRejected, NotAnImage
 from imgctl.imaging import largest_variant
 from imgctl.imaging.decoders.choose import decodes
-from imgctl.imaging.decoders.decode import Decoded, Limits
+from imgctl.imaging.decoders.decode import Decoded, Limits, MemoryNeeded
 from imgctl.imaging.probe import Probe, probe
 from imgctl.imaging.render import Rendered, render
 from imgctl.imaging.vips import pyvips
@@ -58,14 +58,41 @@ def test_a_single_memory_shortage_does_not_mark_a_picture_as_damaged(
     assert (rendered.damage is None) == (times == 1)
 
 
-def test_a_memory_shortage_does_not_mark_a_picture_as_undecodable(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "message",
+    [
+        "vips_tracked: out of memory -- size == 747MB",
+        "VipsJpeg: Insufficient memory (case 4)",
+        "Not enough memory to decode tile",
+        "Unsufficient memory",
+        "GLib: failed to allocate 8388608 bytes",
+    ],
+)
+def test_a_memory_shortage_does_not_mark_a_picture_as_undecodable(
+    message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fail() -> Decoded:
-        raise pyvips.Error("unable to call pngload", "vips_tracked: out of memory -- size == 747MB")
+        raise pyvips.Error("unable to call pngload", message)
 
     monkeypatch.setattr(largest_variant, "decodes", lambda *_: iter([(False, fail), (True, fail)]))
 
-    with pytest.raises(MemoryError, match="out of memory"):
+    with pytest.raises(MemoryError, match="needs more memory"):
         render(encoded(quadrants(), "PNG"), FINE)
+
+
+def test_a_progressive_jpeg_for_which_too_little_memory_is_left_is_not_rejected(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail() -> Decoded:
+        raise pyvips.Error("unable to fetch from region", "VipsJpeg: Insufficient memory (case 4)")
+
+    def too_large() -> Decoded:
+        raise MemoryNeeded("decoding it takes about 1.0 GiB of memory")
+
+    monkeypatch.setattr(largest_variant, "decodes", lambda *_: iter([(False, fail), (True, too_large)]))
+
+    with pytest.raises(MemoryError, match="Insufficient memory"):
+        render(encoded(quadrants(), "JPEG"), FINE)
 
 
 @pytest.mark.parametrize("kind", ["WEBP", "HEIF", "AVIF"])
