@@ -106,11 +106,13 @@ class Checker:
     def _proof(self, file: Hashed, blob: Blob) -> Reason | None:
         """Return how the blob was found to have the file's content, None if it has another."""
         if not self._reads:
-            md5 = blob.md5.hex() if blob.md5 else blob.etag.lower() if self._etags_are_md5 else ""
+            md5 = blob.md5.hex() if blob.md5 else blob.etag.lower()
             if not file.md5 or len(md5) != _MD5_DIGITS:
                 return Reason.BY_SIZE
             if md5 == file.md5:
                 return Reason.BY_ETAG
+            if not (blob.md5 or self._etags_are_md5):
+                return Reason.BY_SIZE
         try:
             same = retry(lambda: self._sha256(blob), stop=self._stop, on=StoreUnavailable) == file.sha256
         except BlobArchived:
