@@ -71,7 +71,7 @@ def open_current(url: str, *, connections: int = 4, create: bool = False, stop: 
     try:
         if create and found(catalog).revision == ABSENT:
             upgrade(catalog)
-        check_current(catalog, wait_seconds=UPGRADE_SECONDS, pause=stop.wait if stop else time.sleep)
+        check_current(catalog, wait_seconds=UPGRADE_SECONDS, pause=time.sleep if stop is None else stop.wait)
         begin_current(InProcess(catalog))
     except BaseException:
         catalog.close()
