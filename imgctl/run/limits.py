@@ -20,6 +20,7 @@ SMALLEST_RETURNED = 2**20
 ARENAS = 2
 MOST_OPEN_FILES = 2**16
 SHORTEST_SECONDS, BUSY_SHARE = 0.02, 0.5
+NO_QUOTA = 1 << 16
 
 # For each block under a time limit: its thread and its deadline.
 _deadlines: dict[object, tuple[int, float]] = {}
@@ -142,14 +143,24 @@ class Idleness:
 
 
 def cores() -> int:
-    """Return how many cores this process may use, by its CPU affinity and its container's quota."""
+    """Return how many cores this process may use, by its CPU affinity and the quota of its container or systemd unit."""
     affine = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, min(affine, _quota()))
 
 
-def _quota(file: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
+def _quota(groups: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> int:
+    """Return the smallest quota of this process's cgroup and of those above it, in cores (cgroup v2)."""
+    try:
+        places = [line.removeprefix("0::/") for line in own.read_text().splitlines() if line.startswith("0::/")]
+    except OSError:
+        places = []
+    parts = places[0].split("/") if places else []
+    return min(_quota_of(groups.joinpath(*parts[:depth]) / "cpu.max") for depth in range(len(parts) + 1))
+
+
+def _quota_of(file: Path) -> int:
     try:
         quota, period = file.read_text().split()
         return max(1, round(int(quota) / int(period)))
     except (OSError, ValueError):
-        return 1 << 16
+        return NO_QUOTA

@@ -271,6 +271,11 @@ def test_dask_workers_fit_into_their_container_whatever_the_node() -> None:
     assert parse_bytes(settings["IMGCTL_WORK_MEMORY"]) < 0.95 * most
 
 
+@pytest.mark.parametrize("manifest", [pytest.param(one, id=name) for name, one in documents() if "CronJob" in name])
+def test_nightly_runs_may_finish_what_is_in_flight(manifest: dict[str, object]) -> None:
+    assert [pod["spec"]["terminationGracePeriodSeconds"] for pod in pods(manifest)] == [90]
+
+
 @pytest.mark.parametrize("file", ["work.yaml", "dask.yaml"])
 def test_catalog_is_upgraded_before_rendering_starts(file: str) -> None:
     [starting] = [

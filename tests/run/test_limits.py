@@ -3,6 +3,7 @@
 import signal
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -67,3 +68,31 @@ def test_a_process_is_idle_while_it_takes_less_than_half_of_a_core(
     idleness = limits.Idleness()
 
     assert idleness.is_idle() is idle
+
+
+@pytest.mark.parametrize(
+    ("own", "quotas", "cores"),
+    [
+        ("0::/\n", {"": "150000 100000"}, 2),
+        ("0::/\n", {}, limits.NO_QUOTA),
+        ("0::/system.slice/imgctl-work.service\n", {"system.slice/imgctl-work.service": "300000 100000"}, 3),
+        (
+            "0::/a.slice/b.service\n",
+            {"": "max 100000", "a.slice": "100000 100000", "a.slice/b.service": "800000 100000"},
+            1,
+        ),
+        ("0::/a.slice/b.service\n", {"a.slice/b.service": "10000 100000"}, 1),
+        ("1:cpu:/a\n", {"a": "100000 100000"}, limits.NO_QUOTA),
+        # A container that sees the path on its host, and its own quota at the root.
+        ("0::/kubepods/pod1/c2\n", {"": "400000 100000"}, 4),
+    ],
+)
+def test_the_smallest_quota_of_a_group_and_those_above_it_counts(
+    tmp_path: Path, own: str, quotas: dict[str, str], cores: int
+) -> None:
+    (place := tmp_path / "cgroup").write_text(own)
+    for group, text in quotas.items():
+        (tmp_path / "groups" / group).mkdir(parents=True, exist_ok=True)
+        (tmp_path / "groups" / group / "cpu.max").write_text(f"{text}\n")
+
+    assert limits._quota(tmp_path / "groups", place) == cores
