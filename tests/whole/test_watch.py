@@ -1,9 +1,13 @@
 """`imgctl watch`: it uploads existing and new files once, and not before they are complete."""
 
+import ctypes
 import os
 import signal
+import subprocess
 import time
 from collections import Counter
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -147,6 +151,65 @@ def test_a_file_is_reported_once_until_it_changes(embedded: Deployment, tmp_path
         ("skipped", ".cache"): 1,
     }
     assert (ended.summary["uploaded"], ended.summary["present"], ended.summary["skipped"]) == (7, 1, 4)
+
+
+_CLONE_NEWUSER = 0x10000000
+
+
+def limited(setting: str, most: int) -> Callable[[], None]:
+    """Return what limits a run's inotify in a user namespace of its own; skips the test where the system refuses these."""
+    file = f"/proc/sys/user/{setting}"
+    if subprocess.run(["unshare", "-Ur", "test", "-w", file], capture_output=True).returncode:
+        pytest.skip("needs unprivileged user namespaces")
+    return partial(_limit, file, most)
+
+
+def _limit(file: str, most: int) -> None:
+    user = os.geteuid()
+    assert ctypes.CDLL(None).unshare(_CLONE_NEWUSER) == 0
+    Path("/proc/self/uid_map").write_text(f"{user} {user} 1")
+    Path(file).write_text(str(most))
+
+
+def test_a_watch_without_inotify_instances_names_the_limit(embedded: Deployment, tmp_path: Path) -> None:
+    embedded.run("init")
+    none = limited("max_inotify_instances", 0)
+
+    ran = embedded.start("watch", tmp_path, "--user", str(USER), before=none).wait()
+
+    assert ran.code == 1
+    assert f"{tmp_path} cannot be watched: Too many open files" in ran.err
+    assert "fs.inotify.max_user_instances" in ran.err
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_a_watch_of_more_directories_than_inotify_allows_says_so(
+    embedded: Deployment, tmp_path: Path, *, late: bool
+) -> None:
+    place = tmp_path / "scans"
+    for number in range(4):
+        (place / str(number)).mkdir(parents=True)
+    (place / "0.jpg").write_bytes(photo(0))
+    os.utime(place / "0.jpg", (1_700_000_000, 1_700_000_000))
+    embedded.run("init")
+    few = limited("max_inotify_watches", 6 if late else 2)
+    run = embedded.start("watch", place, "--user", str(USER), "--settle", "0.1s", before=few)
+    while not embedded.images():
+        run.process.join(0.05)
+        assert run.process.exitcode is None, run.err.read_text()
+
+    if late:
+        assert "fs.inotify.max_user_watches" not in run.err.read_text()
+        for number in range(4):
+            (place / f"new {number}").mkdir()
+    while "fs.inotify.max_user_watches" not in run.err.read_text():
+        run.process.join(0.05)
+        assert run.process.exitcode is None, run.err.read_text()
+    os.kill(run.process.pid or 0, signal.SIGTERM)
+    ended = run.wait()
+
+    assert ended.code == 0, ended.err
+    assert ended.err.count("fs.inotify.max_user_watches") == 1
 
 
 def test_a_run_after_it_finds_all_there(embedded: Deployment, album: dict[Path, bytes]) -> None:

@@ -1,6 +1,7 @@
 """Upload of a watched directory: the existing files, then each new file once it is complete."""
 
 import fcntl
+import logging
 import os
 import signal
 import stat
@@ -11,17 +12,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from imgctl.config.settings import Settings
-from imgctl.errors import ConfigError, UsageError
+from imgctl.errors import ConfigError, ImgctlError, UsageError, out_of_files
 from imgctl.keys import is_utf8
 from imgctl.ops.common.retry import StopSignal
 from imgctl.ops.ingest.outcome import Fate, FileOutcome
 from imgctl.ops.sources.base import SourceFile
 from imgctl.ops.sources.open import Sources
 from imgctl.ops.sources.walk import classified, refused, walk
+from imgctl.ops.upload.inotify import is_used_up
 from imgctl.ops.upload.options import Selection, UploadOrder, check
 from imgctl.ops.upload.selection_rules import SelectionRules
 from imgctl.ops.upload.start import Taking, own_directories, taking
 from imgctl.store.blobs.base import BlobStore
+
+log = logging.getLogger(__name__)
 
 _TICK_MILLISECONDS, _STEP_MILLISECONDS = 500, 50
 # Rescans find files whose events were lost: the kernel drops events once its queue is full.
@@ -115,6 +119,7 @@ class WatchedDirectory:
         self._order = order
         self._apart = tuple(f"{one}/" for one in apart)
         self._stop = stop
+        self._is_limited = False
         # Files that may be incomplete: size and mtime at the last check, and the time of that check.
         self._unsettled: dict[str, tuple[tuple[int, int], float]] = {}
         self._has_lost_events = False
@@ -125,6 +130,7 @@ class WatchedDirectory:
         changes = self._changes()
         # The watch begins before the walk, so that no new file is missed.
         next(changes, None)
+        self._check_limit()
         yield from self._walked(self._root)
         scanned = time.monotonic()
         for changed in changes:
@@ -150,6 +156,8 @@ class WatchedDirectory:
                     yield changed
             except RuntimeError as error:
                 # watchfiles has no other name for it. It follows links, where it polls, whatever they lead to.
+                if out_of_files(error):
+                    raise self._unwatchable() from None
                 if not any(said in str(error) for said in ("decode path", "File system loop")):
                     raise
                 # It ended the watch, and took the events of other files with it.
@@ -158,6 +166,20 @@ class WatchedDirectory:
                     # Each start opens a directory of such a name: what comes is found by scans alone.
                     self._stop.wait(_TICK_MILLISECONDS / 1000)
                     yield []
+
+    def _unwatchable(self) -> ImgctlError:
+        hint = "raise fs.inotify.max_user_instances (sysctl) or ulimit -n, or use --poll"
+        return ImgctlError(f"{self._root} cannot be watched: Too many open files", hint=hint)
+
+    def _check_limit(self) -> None:
+        """Report once that the system may not watch all directories: new files in the others wait for the next walk."""
+        if not (self._is_limited or self._order.poll) and is_used_up(self._root):
+            self._is_limited = True
+            log.warning(
+                "no more directories can be watched: new files in some below %s are found by the hourly walk only "
+                "(raise fs.inotify.max_user_watches by sysctl and start again, or use --poll)",
+                self._root,
+            )
 
     def _lose_events(self, now: float) -> None:
         if now > self._lost_at + 2 * self._lost_seconds:
@@ -207,6 +229,7 @@ class WatchedDirectory:
         elif (skipped := self._rules.skip_listed(path, self._place(path))) is not None:
             yield skipped
         elif path != self._root:
+            self._check_limit()
             # Files may have arrived in a new directory before it was watched.
             yield from self._walked(path)
 
