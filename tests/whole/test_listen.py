@@ -328,3 +328,35 @@ def test_a_store_without_events_is_named(embedded: Deployment) -> None:
     assert ran.code == 2
     assert "SQS events" in ran.err
     assert "s3://BUCKET" in ran.err
+
+
+def test_a_missing_dead_letter_queue_is_named(listening: Deployment, moto_s3: S3Server, queues: Queues) -> None:
+    put(moto_s3, bucket_of(listening), f"{INBOX}{USER}/a.jpg", b"no picture")
+    queues.send([event(bucket_of(listening), f"{INBOX}{USER}/a.jpg")])
+    mistyped = f"{queues.dead}-2"
+
+    deleted = listening.with_settings(LISTEN_DEAD_LETTER=mistyped).run("listen", "--drain", "--json")
+    queues.client.delete_queue(QueueUrl=queues.dead)
+    removed = listening.run("listen", "--drain", "--json")
+
+    assert (deleted.code, removed.code) == (2, 2)
+    assert f"there is no queue {mistyped} " in deleted.err
+    assert f"there is no queue {queues.dead.rpartition('/')[2]} " in removed.err
+
+
+def test_a_queue_that_is_deleted_under_a_listener_is_named(
+    listening: Deployment, moto_s3: S3Server, queues: Queues
+) -> None:
+    put(moto_s3, bucket_of(listening), f"{INBOX}{USER}/a.jpg", photo(0))
+    queues.send([event(bucket_of(listening), f"{INBOX}{USER}/a.jpg")])
+
+    def policy(_method: str, path: str, _number: int) -> None:
+        if path.endswith("original.jpg"):
+            queues.client.delete_queue(QueueUrl=queues.url)
+
+    with fault_proxy(moto_s3.endpoint_url, policy=policy) as proxy:
+        ran = listening.through(proxy.url).run("listen", "--json")
+
+    assert ran.code == 2, ran.err
+    assert f"imgctl: there is no queue {queues.url} " in ran.err
+    assert ran.summary["uploaded"] == 1

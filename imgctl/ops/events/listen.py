@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from threading import Event as Flag
 from threading import Lock, Thread
 
-from imgctl.errors import StoreError, StoreUnavailable
+from imgctl.errors import ConfigError, StoreError, StoreUnavailable
 from imgctl.ops.common.open import Parts
 from imgctl.ops.common.retry import StopSignal, retry
 from imgctl.ops.common.transactions import InProcess
@@ -30,6 +30,8 @@ _FLUSH_SECONDS = 1.0
 _HOLDS = 3
 _DRAIN_WAIT_SECONDS = 1
 _POISON_PAUSE_SECONDS = 900
+# The next receive ends the run if the queue is gone.
+_UNANSWERED = (StoreError, ConfigError)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -193,7 +195,7 @@ class _Listening:
             return
         try:
             refused = self._queue.delete(done)
-        except StoreError as error:
+        except _UNANSWERED as error:
             # They are delivered again, and cost a query then.
             log.warning("%d messages could not be deleted: %s", len(done), error.line)
             refused = len(done)
@@ -204,7 +206,7 @@ class _Listening:
 
     def _give_back(self, messages: list[Message], *, seconds: int) -> None:
         self._deliveries.forget(messages)
-        with suppress(StoreError):
+        with suppress(*_UNANSWERED):
             # If this fails, they return when their visibility timeout ends.
             self._queue.hold(messages, seconds=seconds)
 
@@ -219,5 +221,5 @@ class _Listening:
             due = time.monotonic() + holds_every
             try:
                 self._queue.hold(self._deliveries.held())
-            except StoreError as error:
+            except _UNANSWERED as error:
                 log.warning("messages in flight could not be kept hidden, and may be delivered again: %s", error.line)

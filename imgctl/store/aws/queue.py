@@ -129,9 +129,11 @@ class Queue:
             raise StoreDenied(error.message, hint=_RIGHTS) from None
         except StoreError as error:
             if "NonExistentQueue" in error.message or "QueueDoesNotExist" in error.message:
-                raise ConfigError(
-                    f"there is no queue {self.url}", hint="check --sqs, and the account's region"
-                ) from None
+                name = arguments.get("QueueUrl") or arguments.get("QueueName")
+                hint = "check --sqs, and the account's region"
+                if name != self.url:
+                    hint = f"create it, or correct --dead-letter or the redrive policy of {self.url}"
+                raise ConfigError(f"there is no queue {name}", hint=hint) from None
             raise
 
 
