@@ -157,26 +157,25 @@ class ExportJob:
             def submit(item: _Item) -> Future[_Ended]:
                 return pool.submit(self._one, item, sink, state, failures)
 
-            for item, future in bounded(submit, self._items(state), limit=limit, stop=self.stop):
+            for item, future in bounded(submit, self._items(sink, state), limit=limit, stop=self.stop):
                 outcome, written = future.result()
                 if not isinstance(item, Outcome):
                     self._note(state, item[0], outcome, written)
                 if state.is_due:
-                    sink.sync()
-                    state.save()
+                    _save(sink, state)
                 self.tally.count(outcome.fate, size=outcome.bytes)
                 self._blocked += outcome.blocks
                 yield outcome
                 if failures.over is not None:
                     raise failures.over
 
-    def _items(self, state: State) -> Iterator[_Item]:
+    def _items(self, sink: Sink, state: State) -> Iterator[_Item]:
         """Yield every wanted blob with its earlier result, or an outcome if there is nothing to fetch."""
         chosen = Chosen(scope=Scope(user_id=self.order.user))
         for page in pages(self.parts.catalog, chosen, stop=self.stop):
             items = [item for image in page for item in self._items_of(image, state)]
             # Names are saved before files are written: after a kill the next run uses the same names.
-            state.save()
+            _save(sink, state)
             yield from items
 
     def _items_of(self, image: Image, state: State) -> Iterator[_Item]:
@@ -251,6 +250,12 @@ class ExportJob:
             completion = state.set_finishing(as_of=self._as_of, since=self._since)
             Bag(sink, state, user=self.order.user, variants=self.order.variants).finish()
             self.completion = completion
+
+
+def _save(sink: Sink, state: State) -> None:
+    """Save the state once the files that it calls written are on disk."""
+    sink.sync()
+    state.save()
 
 
 def _kept(sink: Sink, state: State) -> int:
