@@ -53,6 +53,7 @@ _HOSTS = {
 _OWN = {"s3": Billing.AWS, "gs": Billing.GOOGLE, "az": Billing.AZURE}
 
 
+_NOTHING: Mapping[str, Sized] = {}
 # AWS's cards are the default also where nobody knows the prices.
 _AWS = "aws"
 # The assumed variants of an average photo: their number and their total bytes.
@@ -131,17 +132,33 @@ def upload_estimate(card: Card, *, files: int, size: int) -> Estimate:
     return estimated(card, (puts, *_kept(card, files, size)), _ASSUMED)
 
 
-def insert_estimate(card: Card, *, files: int, size: int, gets: int, assumptions: tuple[str, ...] = ()) -> Estimate:
+def insert_estimate(
+    card: Card,
+    *,
+    files: int,
+    size: int,
+    gets: int,
+    sources: Mapping[str, Sized] = _NOTHING,
+    assumptions: tuple[str, ...] = (),
+) -> Estimate:
     """Estimate copying `files` blobs of `size` bytes in total within a bucket, with two HEADs and `gets` GETs each.
 
-    Both copies are stored from then on.
+    Both copies are stored from then on. `sources` are the blobs by class: one with retrieval fees bills them twice, for
+    the read and for the copy.
     """
     requests = (
         request_cost(card, STANDARD, Operation.HEAD, 2 * files),
         request_cost(card, STANDARD, Operation.GET, files * gets),
         request_cost(card, STANDARD, Operation.COPY, files),
     )
-    return estimated(card, (*requests, *_kept(card, files, size)), *assumptions, _ASSUMED)
+    retrieved = (
+        line
+        for name, one in sources.items()
+        if name in card.every() and INSTANT in card.of(name).retrieval
+        for line in retrieval_cost(card, name, INSTANT, one + one)
+        if line.amount
+    )
+    return estimated(card, (*requests, *retrieved, *_kept(card, files, size)), *assumptions, _ASSUMED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

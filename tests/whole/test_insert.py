@@ -2,6 +2,7 @@
 
 import json
 import random
+from decimal import Decimal
 from pathlib import Path
 from uuid import UUID
 
@@ -10,6 +11,7 @@ import pytest
 from imgctl.keys import PROBES
 from imgctl.model import Status
 from tests.parts.proxy import fault_proxy
+from tests.parts.seaweed import S3Server
 from tests.whole.conftest import photo
 from tests.whole.deployment import USER, Deployment, kill_at_a_request
 
@@ -156,3 +158,37 @@ def test_two_inserts_of_one_manifest_end_as_one(servers: Deployment) -> None:
     assert [result.code for result in results] == [0, 0], [result.err for result in results]
     assert_inserted(servers, Status.PROCESSING)
     assert len(list(servers.open_store().scan())) == 2 * COUNT
+
+
+def test_the_estimate_counts_what_reading_and_copying_out_of_a_colder_class_costs(
+    tmp_path: Path, moto_s3: S3Server
+) -> None:
+    place = tmp_path / "run"
+    place.mkdir()
+    settings = moto_s3.settings(moto_s3.new_bucket())
+    deployment = Deployment(directory=place, catalog_url=f"sqlite:///{place}/catalog.db", store=settings)
+    store = deployment.open_store()
+    for number, storage_class in enumerate(("STANDARD", "GLACIER_IR", "GLACIER_IR", "STANDARD_IA")):
+        store.create(f"legacy/{number}.jpg", b"x" * 2**20, content_type="image/jpeg")
+        blob = store.details(f"legacy/{number}.jpg")
+        assert blob is not None
+        if storage_class != "STANDARD":
+            store.move(blob.key, to=storage_class, etag=blob.etag)
+    lines = "".join(f"legacy/{number}.jpg,{USER}\n" for number in range(4))
+    (place / "manifest.csv").write_text(f"key,user_id\n{lines}")
+
+    deployment.run("init")
+
+    dry = deployment.run("insert", "manifest.csv", "--dry-run", "--json")
+
+    (estimate,) = dry.of("estimate")
+    # Each is read once by this machine, and once by the copy.
+    retrieved = {
+        line["name"]: Decimal(line["quantity"])
+        for line in estimate["lines"]  # type: ignore[attr-defined]
+        if line["name"].endswith("retrieved")
+    }
+    assert retrieved == {
+        "GLACIER_IR INSTANT retrieved": Decimal(4) / 1024,
+        "STANDARD_IA INSTANT retrieved": Decimal(2) / 1024,
+    }

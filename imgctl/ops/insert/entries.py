@@ -1,6 +1,6 @@
 """The entries of an insert manifest, and the estimated cost of inserting them."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,6 +10,7 @@ from uuid import UUID
 
 from imgctl.errors import KeyShapeError, usable
 from imgctl.keys import is_utf8, parse_key
+from imgctl.model import NONE, Sized
 from imgctl.ops.common.range_reads import CHUNK_BYTES
 from imgctl.ops.ingest.manifest import BadLine, Row, owner_and_date, rows
 from imgctl.ops.ingest.outcome import FileOutcome, Reason
@@ -79,21 +80,37 @@ class Manifest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Survey:
-    """The number of blobs in a manifest, and the sizes of a sample of them."""
+    """The number of blobs in a manifest, and a `sample` of them, by class."""
 
     blobs: int
-    sampled: int
-    sampled_bytes: int
+    sample: Mapping[str, Sized]
+
+    @property
+    def sampled(self) -> int:
+        """The number of blobs in the sample."""
+        return self._whole.objects
 
     @property
     def mean_bytes(self) -> int:
         """The average size of the sample, in bytes."""
-        return self.sampled_bytes // self.sampled if self.sampled else 0
+        return self._whole.size // self.sampled if self.sampled else 0
+
+    @property
+    def by_class(self) -> dict[str, Sized]:
+        """All blobs by class, if the others are like the sample."""
+        return {
+            name: Sized(objects=self.blobs * one.objects // self.sampled, size=self.blobs * one.size // self.sampled)
+            for name, one in self.sample.items()
+        }
+
+    @property
+    def _whole(self) -> Sized:
+        return sum(self.sample.values(), NONE)
 
 
 def survey(entries: Iterable[Entry | FileOutcome], store: BlobStore) -> Survey:
     """Count a manifest's blobs, and HEAD the first SAMPLE of them."""
-    blobs = sampled = size = 0
+    blobs, sample = 0, dict[str, Sized]()
     for entry in entries:
         if isinstance(entry, FileOutcome):
             continue
@@ -101,10 +118,10 @@ def survey(entries: Iterable[Entry | FileOutcome], store: BlobStore) -> Survey:
         if blobs <= SAMPLE:
             # The insert reports invalid keys.
             with suppress(KeyShapeError):
-                found = store.head(entry.key)
-                sampled += found is not None
-                size += found.size if found else 0
-    return Survey(blobs=blobs, sampled=sampled, sampled_bytes=size)
+                if found := store.details(entry.key):
+                    one = Sized(objects=1, size=found.size)
+                    sample[found.storage_class] = sample.get(found.storage_class, NONE) + one
+    return Survey(blobs=blobs, sample=sample)
 
 
 def estimate(card: Card, found: Survey) -> Estimate:
@@ -115,7 +132,10 @@ def estimate(card: Card, found: Survey) -> Estimate:
         gets += 1
     mean = f"blobs of {format_bytes(found.mean_bytes)} on average, by a sample of {found.sampled:,}"
     size = found.blobs * found.mean_bytes
-    return insert_estimate(card, files=found.blobs, size=size, gets=gets, assumptions=(mean, "none of them there yet"))
+    assumptions = (mean, "none of them there yet")
+    return insert_estimate(
+        card, files=found.blobs, size=size, gets=gets, sources=found.by_class, assumptions=assumptions
+    )
 
 
 def _is_own(key: str, prefix: str) -> bool:
