@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
+import pytest
 from sqlalchemy import update
 
 from imgctl.model import Image, StorageClass
@@ -60,6 +61,29 @@ def test_from_transition_to_needs_restore_with_its_price_to_built_to_expired(fro
     assert (_needs(expired), expired.summary["built"]) == (2, PHOTOS - 2)
     assert [result.summary["built"] for result in (priced, first, second, waiting)] == [PHOTOS - 2] * 4
     assert {image.storage_class for image in frozen.deployment.images()[: len(cold)]} == {"GLACIER"}
+
+
+@pytest.mark.parametrize("options", [(), ("--dry-run",)])
+def test_what_reading_colder_originals_costs_is_shown_before_and_after_a_run(
+    frozen: Frozen, options: tuple[str, ...]
+) -> None:
+    ready(frozen.deployment)
+    names = frozen.deployment.directory / "to-move.txt"
+    moved = frozen.deployment.images()[:2]
+    names.write_text("".join(f"{image.id}\n" for image in moved))
+    cooled = frozen.deployment.run(
+        "transition", "--to", "GLACIER_IR", "--ids-from", names, "--min-size", "0", "--yes", "--json"
+    )
+    assert cooled.summary["moved"] == 2, cooled.err
+
+    result = frozen.deployment.run(*FORCE, *options)
+
+    assert (
+        "STANDARD_IA, ONEZONE_IA, GLACIER_IR: price unknown for this endpoint; AWS us-east-1 would charge" in result.err
+    )
+    assert "$0.01 to $0.03 per GB read" in result.err
+    size = sum(image.bytes or 0 for image in moved)
+    assert Decimal(str(result.summary["retrieval_usd"])) == size * Decimal("0.03") / 2**30
 
 
 def test_restores_end_with_the_budget(frozen: Frozen) -> None:

@@ -18,7 +18,8 @@ from imgctl.ops.common.open import open_parts
 from imgctl.ops.common.spend import Terms, agree
 from imgctl.ops.restore.options import Fate as Restored
 from imgctl.ops.restore.options import RestoreOrder
-from imgctl.pricing.estimate import Billing
+from imgctl.pricing.estimate import Billing, caveat
+from imgctl.pricing.lines import dollars
 from imgctl.pricing.moves import hours_words
 from imgctl.store.blobs.base import Tier
 from imgctl.units import count_of, counts_of, format_bytes
@@ -130,6 +131,10 @@ def _run(run: Running, filling: Backfill, restoring: RestoreOrder, args: Args, t
 def _say_price(run: Running, args: Args, terms: Terms) -> None:
     """Print the price of an image's requests before the first one; how many images need variants is known at the end."""
     say_price(run, terms, puts=len(args.variant) or len(Variant))
+    if terms.bill is not Billing.NONE and (fees := terms.fees()):
+        prices = " to ".join(dict.fromkeys(map(dollars, (min(fees.values()), max(fees.values())))))
+        unknown = caveat(terms.card.name, terms.bill)
+        run.say(f"originals in {', '.join(fees)}: {unknown}{prices} per GB read")
 
 
 def _watch(run: Running, filling: Backfill, *, failed: int = 0) -> None:
@@ -164,6 +169,9 @@ def _conclude(session: Session, filling: Backfill, offers: Sequence[Offer], args
     session.text(_sentence(filling, size, dry_run=args.dry_run))
     if terms.bill is not Billing.NONE:
         session.text(f"requests: {terms.price(requests)}")
+    retrieval = Decimal(0) if terms.bill is Billing.NONE else terms.retrieval(filling.read)
+    if retrieval:
+        session.text(f"reading originals in colder classes: {terms.price(retrieval)}")
     reasons = dict(sorted(tally.reasons.counts.items(), key=lambda one: -one[1]))
     if reasons:
         session.text(f"failed: {counts_of(reasons)}")
@@ -177,6 +185,7 @@ def _conclude(session: Session, filling: Backfill, offers: Sequence[Offer], args
         variants=filling.variants,
         bytes=size,
         requests_usd=requests,
+        retrieval_usd=retrieval,
         reasons=reasons,
         readable_now=search.readable_now,
         needs_restore={

@@ -14,7 +14,7 @@ from typing import IO
 from uuid import UUID
 
 from imgctl.errors import ConfigError
-from imgctl.model import Image, Sized, Status, is_archived, offline_class
+from imgctl.model import Image, Sized, Status, StorageClass, is_archived, offline_class
 from imgctl.ops.backfill.checkpoint import Checkpoint
 from imgctl.ops.backfill.options import BackfillOrder, Fate, ImageOutcome
 from imgctl.ops.backfill.queue import ReadyRows
@@ -47,8 +47,8 @@ class Backfill:
     """One run. `checkpoint.resumed` is the progress of an earlier run of the same kind; `search` counts examined rows.
 
     `tally` counts images, with the bytes of their originals and the reasons of failures; `variants` the built (or
-    planned) images by variant; `cold` the images whose originals must be restored; `kept` those whose superseded
-    variants stay, because their owners are held.
+    planned) images by variant, `read` their originals by class; `cold` the images whose originals must be restored;
+    `kept` those whose superseded variants stay, because their owners are held.
     """
 
     def __init__(self, order: BackfillOrder, parts: Parts, *, pool: Executor, stop: Stop, anew: bool) -> None:
@@ -56,6 +56,7 @@ class Backfill:
         self.search = Search(order, parts, after=self.checkpoint.resumed.after, pool=pool, stop=stop)
         self.tally = Tally(Fate)
         self.variants: Counter[str] = Counter()
+        self.read = Totals[str]()
         self.cold = Cold(parts, stop=stop)
         self.kept = 0
         self._order = order
@@ -69,6 +70,7 @@ class Backfill:
             self.tally.count(one.fate, size=one.size, reason=reason)
             if one.fate in (Fate.BUILT, Fate.PLANNED):
                 self.variants.update(one.variants)
+                self.read.add(one.storage_class or StorageClass.STANDARD, one.size)
             self.cold.add(one)
             yield one
 

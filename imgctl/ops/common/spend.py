@@ -1,16 +1,18 @@
 """Money: the provider that bills the store, its price card, and the user's agreement to an estimate."""
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 
 from imgctl.config.settings import Settings
 from imgctl.errors import UsageError
+from imgctl.model import Sized
 from imgctl.pricing.card_files import card_names, load_card
-from imgctl.pricing.costs import Operation, request_cost
+from imgctl.pricing.costs import INSTANT, Operation, request_cost, retrieval_cost
 from imgctl.pricing.estimate import Billing, billing, caveat
-from imgctl.pricing.lines import dollars, plain
+from imgctl.pricing.lines import dollars, plain, total
 from imgctl.pricing.prices import STANDARD, Card
 
 
@@ -32,6 +34,16 @@ class Terms:
         """Return the price of reading originals and putting variants, in US dollars; retries and ranges are left out."""
         counts = ((Operation.GET, gets), (Operation.PUT, puts))
         return sum((request_cost(self.card, STANDARD, one, count).amount for one, count in counts), Decimal(0))
+
+    def fees(self) -> dict[str, Decimal]:
+        """Return the classes that are readable at once for a price per GB, and that price, in US dollars."""
+        found = {name: prices.retrieval.get(INSTANT) for name, prices in self.card.classes.items()}
+        return {name: one.gb for name, one in found.items() if one is not None and one.gb}
+
+    def retrieval(self, read: Mapping[str, Sized]) -> Decimal:
+        """Return the price per GB of reading originals, by class, in US dollars; that of the requests is left out."""
+        lines = [retrieval_cost(self.card, name, INSTANT, read[name]) for name in self.fees() if name in read]
+        return sum(map(total, lines), Decimal(0))
 
 
 def terms_of(settings: Settings, *, endpoint_url: str) -> Terms:
