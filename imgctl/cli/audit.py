@@ -15,7 +15,7 @@ from imgctl.cli.common.types import SIZE
 from imgctl.errors import ExitCode, UsageError
 from imgctl.ops.audit.findings import Code
 from imgctl.ops.audit.options import AuditOrder, Tally
-from imgctl.ops.audit.report import Subject, cost_of, csv_file, html_file, look_price
+from imgctl.ops.audit.report import Subject, cost_of, csv_file, deep_price, html_file, look_price
 from imgctl.ops.audit.start import audit
 from imgctl.ops.common.open import Parts, open_parts
 from imgctl.ops.common.rows import BadId, Chosen
@@ -105,6 +105,8 @@ def command(session: Session, args: Args) -> ExitCode:
             sinks.append(stack.enter_context(html_file(args.html, subject)))
         if order.look and (price := look_price(order.look, session.terms)):
             # Shown before the money is spent: N limits it.
+            run.say(price, always=session.json)
+        if order.deep and order.budget and (price := deep_price(order.budget, session.terms)):
             run.say(price, always=session.json)
         for finding in audit(parts, order, tally=tally, stop=run.stop, bad=bad):
             session.data(finding.record())

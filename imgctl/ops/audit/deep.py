@@ -122,6 +122,7 @@ class _Check:
         for chunk in chunks(self._parts.store, found):
             digest.update(chunk)
             self._tally.add_work(gets=1, hashed=len(chunk))
+        self._tally.add_read(found.storage_class, found.size)
         return digest.digest()
 
     def _still(self, image: Image) -> bool:

@@ -7,6 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 from threading import Lock
 
+from imgctl.model import NONE, Sized
 from imgctl.ops.audit.findings import Code, Finding
 from imgctl.ops.common.rows import Chosen
 
@@ -52,7 +53,8 @@ class CodeCount:
 class Tally:
     """Counters of reads and findings of an audit so far; `add_work` is safe to call from many threads.
 
-    `young` counts what only the grace left out. `watch` is called with the number of rows each time some are read.
+    `young` counts what only the grace left out, `read` the originals that were read, by class. `watch` is called with
+    the number of rows each time some are read.
     """
 
     rows: int = 0
@@ -67,6 +69,7 @@ class Tally:
     looked: int = 0
     look_archived: int = 0
     look_failed: int = 0
+    read: dict[str, Sized] = field(default_factory=dict)
     codes: dict[Code, CodeCount] = field(default_factory=dict)
     watch: Callable[[int], None] = field(default=lambda _rows: None, repr=False)
     _lock: Lock = field(default_factory=Lock, repr=False)
@@ -78,6 +81,11 @@ class Tally:
                 setattr(self, name, getattr(self, name) + amount)
         if rows := amounts.get("rows"):
             self.watch(rows)
+
+    def add_read(self, storage_class: str, size: int) -> None:
+        """Count an original that was read; safe to call from many threads."""
+        with self._lock:
+            self.read[storage_class] = self.read.get(storage_class, NONE) + Sized(objects=1, size=size)
 
     def add(self, finding: Finding) -> None:
         """Count one more finding."""

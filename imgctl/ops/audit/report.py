@@ -8,9 +8,9 @@ import csv
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from importlib.resources import files
@@ -21,7 +21,7 @@ from urllib.parse import quote, urlsplit
 from imgctl.config.settings import Settings
 from imgctl.dates import EPOCH
 from imgctl.keys import ORIGINAL, key_of, new_id
-from imgctl.model import Image, StorageClass, Variant
+from imgctl.model import Image, Sized, StorageClass, Variant
 from imgctl.ops.audit.findings import FIELDS, Code, Finding
 from imgctl.ops.audit.options import AuditOrder, Tally
 from imgctl.ops.common.csv_cells import guarded
@@ -34,7 +34,7 @@ from imgctl.pricing.estimate import Billing, billing, caveat
 from imgctl.pricing.lines import Period, dollars, total
 from imgctl.run.scratch import whole_file
 from imgctl.store.catalog.queries.lookups import by_ids
-from imgctl.units import count_of, counts_of
+from imgctl.units import count_of, counts_of, format_bytes
 
 BATCH = 256
 # A signed link is longer than all the rest of a finding.
@@ -230,7 +230,7 @@ def _origin(url: str) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditCost:
-    """Requests made and their price; the amount is None for a store that charges nothing."""
+    """Requests made, bytes read from classes with retrieval fees, and their price; None for a store that charges nothing."""
 
     lists: int
     heads: int
@@ -238,6 +238,7 @@ class AuditCost:
     amount: Decimal | None
     card: str = ""
     bill: Billing = Billing.NONE
+    retrieved: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def brief(self) -> str:
@@ -245,20 +246,28 @@ class AuditCost:
         requests = counts_of({"LIST": self.lists, "HEAD": self.heads, "GET": self.gets}, none="no requests")
         if self.amount is None:
             return requests
+        requests += "".join(f", {format_bytes(size)} read from {name}" for name, size in self.retrieved.items())
         return f"{requests} = {caveat(self.card.partition(',')[0], self.bill)}{dollars(self.amount)} ({self.card})"
 
 
 def cost_of(tally: Tally, settings: Settings) -> AuditCost:
-    """Price the requests so far; HEADs of variants and unarchived originals are priced as STANDARD."""
+    """Price the requests and the retrieval so far; HEADs of variants and unarchived originals are priced as STANDARD."""
     bill = billing(settings.store.url, settings.store.endpoint(os.environ))
     if bill is Billing.NONE:
         return AuditCost(lists=0, heads=0, gets=0, amount=None)
-    card = card_in_force(settings)
+    terms = Terms(bill=bill, card=card_in_force(settings))
+    card, fees = terms.card, terms.fees()
     counts = ((Operation.LIST, tally.lists), (Operation.HEAD, tally.heads), (Operation.GET, tally.gets))
     lines = tuple(request_cost(card, StorageClass.STANDARD, what, count) for what, count in counts)
-    amount = total(lines, Period.ONE_OFF)
-    name = f"{card.name}, {card.as_of}"
-    return AuditCost(lists=tally.lists, heads=tally.heads, gets=tally.gets, amount=amount, card=name, bill=bill)
+    return AuditCost(
+        lists=tally.lists,
+        heads=tally.heads,
+        gets=tally.gets,
+        amount=total(lines, Period.ONE_OFF) + terms.retrieval(tally.read),
+        card=f"{card.name}, {card.as_of}",
+        bill=bill,
+        retrieved={name: one.size for name, one in tally.read.items() if name in fees},
+    )
 
 
 def look_price(images: int, terms: Terms) -> str:
@@ -272,3 +281,13 @@ def look_price(images: int, terms: Terms) -> str:
         f"--look {images} reads up to {count_of(count, 'blob')}: {price}, plus a price per GB for originals in "
         "STANDARD_IA or GLACIER_IR, and for transfer out of the region"
     )
+
+
+def deep_price(budget: int, terms: Terms) -> str:
+    """Return what `--deep` pays at most for retrieval, as a sentence; empty for a store without such fees."""
+    if terms.bill is Billing.NONE or not (fees := terms.fees()):
+        return ""
+    dearest = max(fees, key=lambda name: fees[name])
+    most = dollars(terms.retrieval({dearest: Sized(objects=0, size=budget)}))
+    price = f"{caveat(terms.card.name, terms.bill)}up to {most} ({terms.card.name}, {terms.card.as_of})"
+    return f"--deep reads up to {format_bytes(budget)}: originals in {', '.join(fees)} cost {price} to retrieve"

@@ -17,7 +17,7 @@ from imgctl.imaging.compare import THRESHOLD, difference, small
 from imgctl.imaging.decoders.decode import Limits
 from imgctl.imaging.render import configure
 from imgctl.keys import ORIGINAL
-from imgctl.model import Image, Status, Variant, is_archived
+from imgctl.model import Image, Status, StorageClass, Variant, is_archived
 from imgctl.ops.audit.findings import Code, Finding, about
 from imgctl.ops.audit.options import AuditOrder, Tally
 from imgctl.ops.common.open import Parts
@@ -70,6 +70,7 @@ def look(parts: Parts, *, tally: Tally, stop: StopSignal, sample: Sequence[Image
             except (ChildDied, MemoryError):
                 looked = Looked(gets=1, gone=True)
             tally.add_work(gets=looked.gets, looked=not looked.gone, look_failed=looked.gone)
+            tally.add_read(image.storage_class or StorageClass.STANDARD, image.bytes or 0)
             if looked.differing and _still(parts, image, stop):
                 for role, detail in looked.differing:
                     yield about(image, Code.VARIANT_DIFFERS, detail, role=role, key=image.key(role))

@@ -5,6 +5,7 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,10 @@ import pytest
 from imgctl.model import Status
 from imgctl.ops.audit.findings import Code, Why
 from imgctl.ops.audit.options import AuditOrder, Tally
-from imgctl.ops.audit.report import cost_of
+from imgctl.ops.audit.report import cost_of, deep_price
+from imgctl.ops.common.spend import Terms
+from imgctl.pricing.card_files import load_card
+from imgctl.pricing.estimate import Billing
 from imgctl.store.catalog.engine import open_catalog
 from imgctl.store.catalog.upgrade import upgrade
 from tests.ops.audit.archive import AT_ONCE, HOUR, Archive, archive_of, local, summary
@@ -71,6 +75,42 @@ def test_originals_with_a_checksum_in_the_store_are_not_read(embedded: Archive, 
 
     assert (tally.checked, tally.hashed) == (12, 0)
     assert cost_of(tally, archive.parts.settings).brief.startswith(f"{tally.lists} LIST, {tally.heads} HEAD")
+
+
+@pytest.mark.parametrize("order", [replace(AT_ONCE, deep=True), replace(AT_ONCE, look=12)])
+def test_what_reading_colder_originals_costs_is_part_of_the_cost(
+    embedded: Archive, moto_s3: S3Server, order: AuditOrder
+) -> None:
+    bucket = moto_s3.new_bucket()
+    archive = archive_of(embedded.parts.catalog, moto_s3.settings(bucket))
+    for photo in embedded.photos:
+        for role, key in photo.keys.items():
+            archive.put(key, photo.body if role == "original" else b"a variant")
+    colder = embedded.photos[:3]
+    for photo in colder:
+        moto_s3.client().put_object(Bucket=bucket, Key=photo.original, Body=photo.body, StorageClass="GLACIER_IR")
+        archive.set(photo, storage_class="GLACIER_IR")
+    tally = Tally()
+
+    archive.audit(order, tally=tally)
+
+    size = sum(len(photo.body) for photo in colder)
+    cost, requests = cost_of(tally, archive.parts.settings), cost_of(replace(tally, read={}), archive.parts.settings)
+    assert cost.amount is not None and requests.amount is not None
+    assert cost.amount - requests.amount == size * Decimal("0.03") / 2**30
+    assert f"{size} B read from GLACIER_IR" in cost.brief
+
+
+def test_the_most_that_a_deep_audit_pays_for_retrieval_is_shown() -> None:
+    terms = Terms(bill=Billing.AWS, card=load_card())
+
+    shown = deep_price(20 * 2**30, terms)
+
+    assert shown.startswith(
+        "--deep reads up to 20.0 GiB: originals in STANDARD_IA, ONEZONE_IA, GLACIER_IR cost up to $0.60 "
+    )
+    assert not deep_price(20 * 2**30, replace(terms, bill=Billing.NONE))
+    assert not deep_price(20 * 2**30, replace(terms, card=load_card("r2")))
 
 
 def test_an_inventory_replaces_the_listing_and_findings_are_rechecked_in_the_store(
