@@ -19,6 +19,7 @@ from imgctl.ops.common.open import Parts, open_parts
 from imgctl.ops.common.rows import BadId
 from imgctl.ops.common.tally import Tally
 from imgctl.ops.repair.options import Fate, Outcome, RepairOrder
+from imgctl.ops.repair.price import repair_price
 from imgctl.ops.repair.start import audited, repair_all
 from imgctl.ops.repair.trash import undelete
 from imgctl.units import counts_of
@@ -102,6 +103,9 @@ def command(session: Session, args: Args) -> ExitCode:
         )
         tally = Tally(Fate)
         with _findings(run, parts, args) as (source, bad):
+            if price := repair_price(source, order, session.terms):
+                # Shown before the money is spent.
+                run.say(price, always=session.json)
             for outcome in repair_all(source, order, parts, scope=args.scope, plan=args.plan, stop=run.stop):
                 tally.count(outcome.fate)
                 _show(run, outcome)
