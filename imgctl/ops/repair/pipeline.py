@@ -20,7 +20,7 @@ from imgctl.keys import ORIGINAL
 from imgctl.model import Image, Recipe, Variant, fit
 from imgctl.ops.audit.findings import Code, Finding
 from imgctl.ops.common.open import Parts
-from imgctl.ops.common.range_reads import CHUNK_BYTES, sha256_of
+from imgctl.ops.common.range_reads import CHUNK_BYTES, stored_sha256
 from imgctl.ops.common.retry import StopSignal, read, write
 from imgctl.ops.erase.held import held
 from imgctl.ops.erase.options import EraseOrder
@@ -247,10 +247,10 @@ def _row(one: Decision) -> Image:
 
 
 def _proof_requests(decision: Decision) -> int:
-    """Return the number of requests that `proven` sends: a HEAD, and the reads of the blob."""
+    """Return the number of requests that `proven` sends at most: HEADs, and the reads of the blob."""
     original = decision.evidence.original
     if decision.do is Do.CONFIRM and original is not None:
-        return 1 + -(-original.size // CHUNK_BYTES)
+        return 2 + -(-original.size // CHUNK_BYTES)
     return 2 if decision.do is Do.REBIND else 0
 
 
@@ -277,7 +277,7 @@ def _doubt(decision: Decision, row: Image, parts: Parts) -> str:
     if blob is None:
         raise BlobMissing(f"there is no blob {key}", hint="audit again")
     if decision.do is Do.CONFIRM:
-        same = row.sha256 is None or sha256_of(parts.store, blob) == row.sha256
+        same = row.sha256 is None or stored_sha256(parts.store, blob) == row.sha256
         return "" if same else "the blob is not the promised picture: its SHA-256 differs"
     return variant_doubt(parts.store, blob, row, Variant(decision.finding.role or ORIGINAL), parts)
 

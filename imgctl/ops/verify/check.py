@@ -11,7 +11,7 @@ from imgctl.errors import BlobArchived, BlobCorrupt, BlobMissing, StoreUnavailab
 from imgctl.keys import ORIGINAL
 from imgctl.model import Image, Status
 from imgctl.ops.common.open import Parts
-from imgctl.ops.common.range_reads import sha256_of
+from imgctl.ops.common.range_reads import sha256_of, stored_sha256
 from imgctl.ops.common.retry import StopSignal, read, retry
 from imgctl.ops.common.row_blobs import BlobLooker, RowBlobs
 from imgctl.ops.ingest.outcome import Fate, FileOutcome, Reason
@@ -125,8 +125,7 @@ class Checker:
         return Reason.BY_SHA256 if same else None
 
     def _sha256(self, blob: Blob) -> bytes:
-        kept = None if self._reads else self._parts.store.details(blob.key, checksum=True)
-        return kept.sha256 if kept and kept.sha256 else sha256_of(self._parts.store, blob)
+        return (sha256_of if self._reads else stored_sha256)(self._parts.store, blob)
 
 
 def is_bucket(parts: Parts) -> bool:

@@ -1,5 +1,7 @@
 """The repair of each finding, and the cases that it leaves alone."""
 
+import base64
+import hashlib
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Event
@@ -10,6 +12,7 @@ from imgctl.errors import CatalogError
 from imgctl.keys import new_id
 from imgctl.model import Status, StorageClass
 from imgctl.ops.audit.findings import Code, Finding
+from imgctl.ops.common import range_reads
 from imgctl.ops.repair.options import Do, Fate, Outcome, RepairOrder
 from imgctl.ops.repair.pipeline import Repairs
 from imgctl.run.threads import thread_pool
@@ -17,6 +20,7 @@ from imgctl.store.blobs.open import open_store
 from imgctl.store.catalog.queries.claims import claim
 from imgctl.store.catalog.queries.holds import hold
 from tests.ops.repair.conftest import JPEG, Archive, rendered
+from tests.parts.seaweed import S3Server
 from tests.whole.conftest import photo
 
 
@@ -118,6 +122,20 @@ def test_a_promise_with_its_bytes_is_confirmed(archive: Archive) -> None:
 
     assert fates(archive.repair()) == {(Code.STUCK_UPLOADING, Do.CONFIRM, Fate.MENDED)}
     assert [row.status for row in archive.rows()] == [Status.PROCESSING]
+
+
+def test_a_promise_is_confirmed_by_the_checksum_in_the_store_without_reading(
+    served: Archive, seaweed: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image, data = served.promised(0, put=False), photo(0)
+    bucket, _, prefix = served.parts.settings.store.url.removeprefix("s3://").partition("/")
+    # As the client of a signed PUT sends it.
+    checksum = base64.b64encode(hashlib.sha256(data).digest()).decode()
+    seaweed.client().put_object(Bucket=bucket, Key=f"{prefix}/{image.original_key}", Body=data, ChecksumSHA256=checksum)
+    # Any read would raise an error.
+    monkeypatch.delattr(range_reads, "chunks")
+
+    assert fates(served.repair()) == {(Code.STUCK_UPLOADING, Do.CONFIRM, Fate.MENDED)}
 
 
 def test_other_bytes_than_the_promised_ones_are_not_confirmed(archive: Archive) -> None:
