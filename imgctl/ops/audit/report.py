@@ -277,10 +277,7 @@ def look_price(images: int, terms: Terms) -> str:
     card, count = terms.card, images * (1 + len(Variant))
     amount = dollars(request_cost(card, StorageClass.STANDARD, Operation.GET, count).amount)
     price = f"{caveat(card.name, terms.bill)}{amount} for GET requests ({card.name}, {card.as_of})"
-    return (
-        f"--look {images} reads up to {count_of(count, 'blob')}: {price}, plus a price per GB for originals in "
-        "STANDARD_IA or GLACIER_IR, and for transfer out of the region"
-    )
+    return f"--look {images} reads up to {count_of(count, 'blob')}: {price}, plus {terms.beside_requests()}"
 
 
 def deep_price(budget: int, terms: Terms) -> str:

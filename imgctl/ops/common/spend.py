@@ -40,6 +40,11 @@ class Terms:
         found = {name: prices.retrieval.get(INSTANT) for name, prices in self.card.classes.items()}
         return {name: one.gb for name, one in found.items() if one is not None and one.gb}
 
+    def beside_requests(self) -> str:
+        """Return what reads cost besides their requests, in words."""
+        classes = f" for blobs in {', '.join(fees)}, and" if (fees := self.fees()) else ""
+        return f"a price per GB{classes} for transfer out of the region"
+
     def retrieval(self, read: Mapping[str, Sized]) -> Decimal:
         """Return the price per GB of reading originals, by class, in US dollars; that of the requests is left out."""
         lines = [retrieval_cost(self.card, name, INSTANT, read[name]) for name in self.fees() if name in read]

@@ -41,7 +41,5 @@ def _requests(terms: Terms, *, gets: int, copies: int) -> str:
     card = terms.card
     wanted = ((Operation.GET, gets), (Operation.COPY, copies))
     usd = sum((request_cost(card, StorageClass.STANDARD, one, count).amount for one, count in wanted), Decimal(0))
-    return (
-        f"{caveat(card.name, terms.bill)}{dollars(usd)} for requests ({card.name}, {card.as_of}), plus a price per GB for "
-        "blobs in STANDARD_IA or GLACIER_IR, and for transfer out of the region"
-    )
+    price = f"{caveat(card.name, terms.bill)}{dollars(usd)} for requests ({card.name}, {card.as_of})"
+    return f"{price}, plus {terms.beside_requests()}"

@@ -31,6 +31,9 @@ def test_reads_and_copies_are_counted_and_priced() -> None:
         "to read 20,000 blobs (196 GiB) to prove their repairs and copy 20,000 orphans to the trash costs up to"
     )
     assert " up to $0.116 for requests (aws us-east-1," in text
+    assert text.endswith(
+        "plus a price per GB for blobs in STANDARD_IA, ONEZONE_IA, GLACIER_IR, and for transfer out of the region"
+    )
 
 
 def test_only_orphans_that_are_moved_are_priced_in_a_dry_run_too() -> None:
@@ -42,6 +45,13 @@ def test_only_orphans_that_are_moved_are_priced_in_a_dry_run_too() -> None:
 def test_what_sends_no_such_request_has_no_price() -> None:
     assert price(OTHERS, TRASH) == ""
     assert price([SAFE, ORPHAN], TRASH, store=StoreSettings(url="file:///photos")) == ""
+
+
+def test_only_classes_with_a_price_for_reading_are_named() -> None:
+    google, azure = (price([SAFE], TRASH, store=StoreSettings(url=url)) for url in ("gs://photos", "az://photos"))
+
+    assert "in NEARLINE, COLDLINE" in google
+    assert "GLACIER" not in google + azure
 
 
 def test_the_price_at_another_endpoint_is_that_of_aws() -> None:
