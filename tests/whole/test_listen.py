@@ -10,6 +10,7 @@ from pathlib import Path
 from uuid import UUID, uuid5
 
 import pytest
+from sqlalchemy import delete
 
 from imgctl.config.catalog_store import CatalogSettings
 from imgctl.config.settings import Settings
@@ -18,6 +19,8 @@ from imgctl.model import Status, Variant
 from imgctl.ops.common.open import open_parts
 from imgctl.ops.receive_image import Announced, grant
 from imgctl.store.blobs.base import SignedPut
+from imgctl.store.catalog.engine import open_catalog
+from imgctl.store.catalog.schema import images
 from tests.parts.postgres import sqlite_catalog
 from tests.parts.proxy import Fault, fault_proxy
 from tests.parts.queues import Queues, event
@@ -360,3 +363,28 @@ def test_a_queue_that_is_deleted_under_a_listener_is_named(
     assert ran.code == 2, ran.err
     assert f"imgctl: there is no queue {queues.url} " in ran.err
     assert ran.summary["uploaded"] == 1
+
+
+def test_an_original_that_is_erased_while_it_is_checked_does_not_end_the_listener(
+    listening: Deployment, moto_s3: S3Server, queues: Queues
+) -> None:
+    data = photo(1)
+    key, _ = announce(listening, data)
+    put(moto_s3, bucket_of(listening), key, data)
+    put(moto_s3, bucket_of(listening), f"{INBOX}{USER}/a.jpg", photo(2))
+    queues.send([event(bucket_of(listening), key), event(bucket_of(listening), f"{INBOX}{USER}/a.jpg")])
+    catalog = open_catalog(listening.catalog_url)
+
+    def policy(method: str, path: str, _number: int) -> None:
+        if method == "GET" and path.endswith(key):
+            with catalog.write() as connection:
+                connection.execute(delete(images).where(images.c.original_key == key))
+
+    with fault_proxy(moto_s3.endpoint_url, policy=policy) as proxy:
+        ran = listening.through(proxy.url).run("listen", "--drain", "--json")
+    catalog.close()
+
+    assert ran.code == 0, ran.err
+    assert {one["reason"] for one in ran.of("file") if str(one["path"]).endswith(key)} == {"no_row"}
+    assert contents(listening) == [(USER, photo(2))]
+    assert queues.left() == 0

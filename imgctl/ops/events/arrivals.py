@@ -13,6 +13,7 @@ from imgctl.errors import (
     BlobCorrupt,
     BlobMissing,
     ConfigError,
+    ImageMissing,
     ImageRejected,
     ImgctlError,
     StoreError,
@@ -137,6 +138,8 @@ class _Originals:
             taken = retry(lambda: complete(self._parts, image, recogniser), stop=self._stop)
         except UNFIT as error:
             return unfit(error, found.path, size=image.bytes or 0)
+        except ImageMissing:
+            return FileOutcome.skipped(found.path, Reason.NO_ROW, "its image was erased while it was checked")
         except (StoreError, ImageRejected) as error:
             return self._failed(found.path, image, error)
         if taken.created:
