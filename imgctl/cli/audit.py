@@ -61,9 +61,9 @@ class Args(ScopeOptions):
         for name, given in (("--inventory", self.inventory), ("--checkpoint", self.checkpoint)):
             if given and (self.user or self.ids_from):
                 raise UsageError(f"{name} works only without --user and --ids-from", hint="leave one of them out")
-        files = [file.absolute() for file in (self.csv, self.html, self.checkpoint) if file]
+        files = [file.absolute() for file in (self.csv, self.html, self.checkpoint, self.ids_from) if file]
         if len(set(files)) < len(files):
-            raise UsageError("--csv, --html and --checkpoint name the same file", hint="name another one")
+            raise UsageError("--csv, --html, --checkpoint or --ids-from name the same file", hint="name another one")
 
 
 @subcommand(

@@ -211,6 +211,7 @@ def test_a_deep_audit_of_a_whole_archive_that_somebody_bills_wants_a_budget(embe
         (("--fail-on", " ,"), "names no code"),
         (("--csv", "found", "--html", "./found"), "the same file"),
         (("--csv", "found", "--checkpoint", "found"), "the same file"),
+        (("--csv", "ids", "--ids-from", "ids"), "the same file"),
     ],
 )
 def test_options_without_effect_are_refused(embedded: Deployment, options: tuple[str, ...], complaint: str) -> None:

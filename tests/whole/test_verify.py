@@ -240,3 +240,31 @@ def test_objects_that_the_journal_knows_by_their_etag_are_not_read_again(
     assert requested[1] == 1
     assert (anew.code, anew.summary["reasons"]) == (4, {"by_etag": 21, "missing": 1})
     assert old.requested()[1] == 22
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--list-safe", "same", "--failed-out", "./same"),
+        ("--list-safe", "same", "--report", "same"),
+        ("--report", "same", "--failed-out", "same"),
+        ("--list-safe", "list", "--files-from", "list"),
+        ("--report", "list", "--files-from", "list"),
+    ],
+)
+def test_a_list_that_would_overwrite_another_is_refused(embedded: Deployment, options: tuple[str, ...]) -> None:
+    embedded.run("init")
+    (embedded.directory / "list").write_text("photos\n")
+
+    result = embedded.run("verify", *OWNER, *options, *(() if "--files-from" in options else ("list",)))
+
+    assert (result.code, "would overwrite a file that the run also uses" in result.err) == (2, True), result.err
+    assert (embedded.directory / "list").read_text() == "photos\n"
+
+
+def test_several_lists_may_go_to_a_device(embedded: Deployment) -> None:
+    embedded.run("init")
+
+    result = embedded.run("verify", ".", *OWNER, "--list-safe", "/dev/null", "--failed-out", "/dev/null")
+
+    assert result.code == 0, result.err

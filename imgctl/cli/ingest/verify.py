@@ -9,7 +9,7 @@ from imgctl.cli.common.options import flag, option, order_of
 from imgctl.cli.common.session import Session, running, subcommand
 from imgctl.cli.ingest.upload import SelectionOptions, lists, show
 from imgctl.errors import ExitCode
-from imgctl.ops.ingest.outcome import Fate, FileOutcome, FileTally, Reports, record
+from imgctl.ops.ingest.outcome import Fate, FileOutcome, FileTally, Reports, check_apart, record
 from imgctl.ops.upload.options import Selection, UploadOrder
 from imgctl.ops.verify.check import UNSAFE, Against
 from imgctl.units import count_of, counts_of, format_bytes
@@ -59,6 +59,8 @@ def command(session: Session, args: Args) -> ExitCode:
         order_of(Selection, args, leave_out=(), users=session.users),
         FileTally(),
     )
+    outputs = {"--report": args.report, "--failed-out": args.failed_out, "--list-safe": args.list_safe}
+    check_apart(outputs, lists(selection))
     order = order_of(VerifyOrder, args, upload=order_of(UploadOrder, args))
     started_at = datetime.now(UTC)
     with running(session, unit="files") as run, ExitStack() as stack:

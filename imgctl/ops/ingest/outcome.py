@@ -151,7 +151,7 @@ class Reports:
     """
 
     def __init__(self, report: Path | None, failed_out: Path | None, *, inputs: Iterable[Path] = ()) -> None:
-        _check_apart(report, failed_out, inputs)
+        check_apart({"--report": report, "--failed-out": failed_out}, inputs)
         self._stack = ExitStack()
         self._failed_out = failed_out
         self._failed: TextIO | None = None
@@ -200,15 +200,16 @@ class Reports:
         return self._stack.enter_context(opened)
 
 
-def _check_apart(report: Path | None, failed_out: Path | None, inputs: Iterable[Path]) -> None:
-    """Raise UsageError where opening an output would empty what the run reads, or the other output."""
-    inputs = tuple(inputs)
-    for option, file, others in (("--report", report, inputs), ("--failed-out", failed_out, (*inputs, report))):
-        for other in others:
-            if file is not None and other is not None and _same(file, other):
-                raise UsageError(
-                    f"{option} {file} would overwrite a file that the run also uses", hint="name another file"
-                )
+def check_apart(outputs: Mapping[str, Path | None], inputs: Iterable[Path]) -> None:
+    """Raise UsageError where opening an output, by its option, would empty what the run reads, or another output."""
+    used = list(inputs)
+    for option, file in outputs.items():
+        if file is None or (file.exists() and not file.is_file()):
+            # Several outputs may share a device.
+            continue
+        if any(_same(file, other) for other in used):
+            raise UsageError(f"{option} {file} would overwrite a file that the run also uses", hint="name another file")
+        used.append(file)
 
 
 def _same(file: Path, other: Path) -> bool:
