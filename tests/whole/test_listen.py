@@ -312,6 +312,19 @@ def test_the_inbox_is_swept_by_upload_and_let_alone_by_the_audit(
     assert len(contents(listening)) == 2
 
 
+@pytest.mark.parametrize("inbox", ["2024-in/", "0/", "9/"])
+def test_an_inbox_among_the_days_of_the_keys_is_let_alone_by_the_audit(
+    listening: Deployment, moto_s3: S3Server, inbox: str
+) -> None:
+    put(moto_s3, bucket_of(listening), f"{inbox}{USER}/0.jpg", photo(0))
+    deployment = listening.with_settings(LISTEN_INBOX=inbox)
+    assert deployment.run("upload", f"s3://{bucket_of(listening)}/{inbox}", "--user-from", "{user}/**").code == 0
+
+    audit = deployment.run("audit", "--json", "--grace", "0s")
+
+    assert audit.code == 0, audit.out
+
+
 def test_owners_in_keys_have_the_names_that_users_have(
     listening: Deployment, moto_s3: S3Server, queues: Queues
 ) -> None:
