@@ -1,6 +1,7 @@
 """`imgctl watch`: it uploads existing and new files once, and not before they are complete."""
 
 import ctypes
+import json
 import os
 import signal
 import subprocess
@@ -151,6 +152,28 @@ def test_a_file_is_reported_once_until_it_changes(embedded: Deployment, tmp_path
         ("skipped", ".cache"): 1,
     }
     assert (ended.summary["uploaded"], ended.summary["present"], ended.summary["skipped"]) == (7, 1, 4)
+
+
+def test_sidecars_that_come_later_describe_their_photos(embedded: Deployment, tmp_path: Path) -> None:
+    place = tmp_path / "scans"
+    place.mkdir()
+    embedded.run("init")
+    run = embedded.start("watch", place, "--user", str(USER), "--settle", "0.1s")
+    for number in range(3):
+        (place / f"{number}.jpg.json").write_text(
+            json.dumps(
+                {"title": f"{number}.jpg", "description": f"caption {number}", "photoTakenTime": {"timestamp": "1"}}
+            )
+        )
+        (place / f"{number}.jpg").write_bytes(photo(number))
+        while len(embedded.images()) <= number:
+            run.process.join(0.05)
+            assert run.process.exitcode is None, run.err.read_text()
+    ends_with(embedded, run, 3)
+    ended = run.wait()
+
+    assert ended.code == 0, ended.err
+    assert [image.caption for image in embedded.images()] == ["caption 0", "caption 1", "caption 2"]
 
 
 _CLONE_NEWUSER = 0x10000000

@@ -100,6 +100,12 @@ class SidecarFiles:
         self._parts = tuple(f"{one.rstrip('/')}/" for one in paths if _part_of(one))
         return self
 
+    def forget(self) -> None:
+        """List each directory again for its next photo: a watched one gets more sidecars."""
+        self._tables.clear()
+        if isinstance(self._beside, _OnDisk):
+            self._beside.forget()
+
     def takeout(self, path: str) -> Facts:
         """Return the facts of the photo's Google Takeout JSON file, in its directory or that of another part."""
         if (here := self._takeout(path)) is not NO_FACTS or not self._parts:
@@ -196,6 +202,11 @@ class _OnDisk:
     def __init__(self, *, follow_links: bool) -> None:
         self._flags = _FLAGS if follow_links else _FLAGS | os.O_NOFOLLOW
         self._listings: dict[str, Listing | None] = {}
+        self._kept = 0
+
+    def forget(self) -> None:
+        """Drop the cached listings."""
+        self._listings.clear()
         self._kept = 0
 
     def content(self, path: str, longest: int) -> bytes | None:

@@ -206,6 +206,7 @@ class WatchedDirectory:
 
     def _walked(self, directory: str) -> Iterator[SourceFile | FileOutcome]:
         """Yield the files below a directory; those modified just now are kept for later."""
+        self._source.sidecars.forget()
         for one in walk(directory, self._rules, self._source, place=self._place(directory, directory=True)):
             if isinstance(one, SourceFile) and self._is_fresh(one):
                 self._unsettled[one.path] = ((one.size, one.mtime_ns), time.monotonic())
@@ -236,9 +237,11 @@ class WatchedDirectory:
     def _settled(self) -> Iterator[SourceFile | FileOutcome]:
         """Yield the files that did not change for `settle` seconds and that no process has open for writing."""
         now = time.monotonic()
-        for path, (before, at) in list(self._unsettled.items()):
-            if now < at + self._order.settle:
-                continue
+        due = [one for one in self._unsettled.items() if now >= one[1][1] + self._order.settle]
+        if due:
+            # Once for all of them: each listing reads a whole directory.
+            self._source.sidecars.forget()
+        for path, (before, _) in due:
             try:
                 info = self._look(path)
             except FileNotFoundError:
