@@ -401,3 +401,27 @@ def test_an_original_that_is_erased_while_it_is_checked_does_not_end_the_listene
     assert {one["reason"] for one in ran.of("file") if str(one["path"]).endswith(key)} == {"no_row"}
     assert contents(listening) == [(USER, photo(2))]
     assert queues.left() == 0
+
+
+def test_a_key_of_the_inbox_that_is_used_again_has_its_own_sidecar(
+    listening: Deployment, moto_s3: S3Server, queues: Queues
+) -> None:
+    bucket, key = bucket_of(listening), f"{INBOX}{USER}/scan.jpg"
+    listening.run("init")
+    run = listening.start("listen", "--json")
+    for number in range(3):
+        if number:
+            about = json.dumps(
+                {"title": "scan.jpg", "description": f"caption {number}", "photoTakenTime": {"timestamp": "1"}}
+            )
+            put(moto_s3, bucket, f"{key}.json", about.encode())
+        put(moto_s3, bucket, key, photo(number))
+        queues.send([event(bucket, key, sequencer=f"{number + 1:08X}")])
+        while len(listening.images()) <= number or queues.left():
+            run.process.join(0.05)
+            assert run.process.exitcode is None, run.err.read_text()
+    os.kill(run.process.pid or 0, signal.SIGTERM)
+    ended = run.wait()
+
+    assert ended.code == 0, ended.err
+    assert [image.caption for image in listening.images()] == [None, "caption 1", "caption 2"]

@@ -91,6 +91,10 @@ class Arrivals:
             return Foreign.OTHER_KEY
         return self._originals.named(self.path(event), key) if own.role == ORIGINAL else Foreign.VARIANT
 
+    def forget(self) -> None:
+        """Forget the sidecars that were read for earlier events."""
+        self._sources.forget()
+
     def path(self, event: Event) -> str:
         """Return the object's name in reports."""
         return f"s3://{event.bucket}/{event.key}"

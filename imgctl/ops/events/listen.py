@@ -104,6 +104,8 @@ class _Listening:
             messages = retry(
                 lambda: self._queue.receive(wait_seconds=wait_seconds), stop=self._stop, on=StoreUnavailable
             )
+            if messages:
+                self._arrivals.forget()
             for message in messages:
                 yield from self._opened(message)
             if not messages:

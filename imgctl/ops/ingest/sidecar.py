@@ -86,6 +86,9 @@ class Beside(Protocol):
     def content(self, path: str, longest: int) -> bytes | None:
         """Return a file's bytes, empty if more than `longest`; None if there is no file. May raise StoreError."""
 
+    def forget(self) -> None:
+        """Drop what is cached of directories, which may have got more sidecars."""
+
 
 class SidecarFiles:
     """Finds and parses the sidecars of photos, on this machine's disks or through `beside`."""
@@ -101,10 +104,9 @@ class SidecarFiles:
         return self
 
     def forget(self) -> None:
-        """List each directory again for its next photo: a watched one gets more sidecars."""
+        """Look for each photo's sidecars again: a watched directory and an inbox get more."""
         self._tables.clear()
-        if isinstance(self._beside, _OnDisk):
-            self._beside.forget()
+        self._beside.forget()
 
     def takeout(self, path: str) -> Facts:
         """Return the facts of the photo's Google Takeout JSON file, in its directory or that of another part."""

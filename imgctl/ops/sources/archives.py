@@ -238,6 +238,9 @@ class _BesideMembers:
     def __init__(self, files: ArchiveFiles) -> None:
         self._files = files
 
+    def forget(self) -> None:
+        """Do nothing: the files do not change."""
+
     def listed(self, directory: str, photo: str) -> Listing:
         return self._files.listed(directory)
 

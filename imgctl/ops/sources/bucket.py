@@ -125,6 +125,12 @@ class BucketFiles:
         bucket = self._bucket
         return f"{bucket.endpoint}\0{bucket.bucket}\0{bucket.prefix}{found.place}".encode(errors="surrogatepass")
 
+    def forget(self) -> None:
+        """Read sidecars again: a key of an inbox may be used again."""
+        self.sidecars.forget()
+        with self._lock:
+            self._kept.clear()
+
     def small(self, key: str) -> _Small | None:
         """Return a small object; None if it doesn't exist.
 
@@ -281,6 +287,9 @@ class BesideKeys:
         found = self._files.small(path)
         return None if found is None else found.data if len(found.data) <= longest else b""
 
+    def forget(self) -> None:
+        """Do nothing: the window of names belongs to one listing."""
+
 
 class BesideOne(BesideKeys):
     """The sidecars of objects from a list: one request lists the keys with the same beginning as the photo's."""
@@ -288,6 +297,9 @@ class BesideOne(BesideKeys):
     def __init__(self, files: "BucketFiles") -> None:
         super().__init__(files)
         self._listings: OrderedDict[str, Listing] = OrderedDict()
+
+    def forget(self) -> None:
+        self._listings.clear()
 
     def listed(self, directory: str, photo: str) -> Listing:
         # All names of a photo share a stem; numbers and suffixes of edited copies follow it.

@@ -142,6 +142,11 @@ class Sources:
         archives.index()
         return archives
 
+    def forget(self) -> None:
+        """Forget the sidecars of buckets, for a run that lasts: a key may be used again."""
+        for one in self._opened.values():
+            one.forget()
+
     def one(self, name: str, rules: Rules, *, user_id: UUID | None = None) -> SourceFile | FileOutcome:
         """Return the file that a list or a manifest names by url."""
         if name.lower().startswith(_WEB):

@@ -122,6 +122,9 @@ class _Transient(Exception):
 
 
 class _NoSidecars:
+    def forget(self) -> None:
+        """Do nothing: the files do not change."""
+
     def listed(self, directory: str, photo: str) -> Listing:
         return Listing()
 
