@@ -176,7 +176,7 @@ class WatchedDirectory:
         if not (self._is_limited or self._order.poll) and is_used_up(self._root):
             self._is_limited = True
             log.warning(
-                "no more directories can be watched: new files in some below %s are found by the hourly walk only "
+                "no more directories can be watched: new files in some below %s may wait for the hourly walk "
                 "(raise fs.inotify.max_user_watches by sysctl and start again, or use --poll)",
                 self._root,
             )
