@@ -202,10 +202,10 @@ def _erase(run: Running, parts: Parts, order: EraseOrder, file: Path) -> ExitCod
     for outcome in erase(parts, order, stop=run.stop):
         tally.count(outcome.fate, size=outcome.bytes)
         _tell(run, outcome)
-    if run.stop.is_set():
+    receipt = None if run.stop.is_set() else write_receipt(parts, order, file, stop=run.stop)
+    if receipt is None:
         session.summary(tally.fates, "interrupted: run the same command again to finish and to write the receipt")
         return ExitCode.INTERRUPTED
-    receipt = write_receipt(parts, order, file, stop=run.stop)
     session.data({"type": "receipt", "file": receipt.file, "sha256": receipt.sha256, "images": receipt.images})
     session.note(f"receipt for {count_of(receipt.images, 'image')}: {receipt.file}, sha256 {receipt.sha256}")
     sentence = counts_of(tally.fates, named={Fate.ALREADY: "erased before"}, none="nothing to erase")

@@ -3,7 +3,7 @@
 import hashlib
 import hmac
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
@@ -46,9 +46,12 @@ class SignedReport:
 
 
 @contextmanager
-def signed_report(file: Path, secret: str) -> Iterator[SignedReport]:
-    """Write a report that appears under its name once the block ends without error; StateError if that fails."""
-    with whole_file(file) as out:
+def signed_report(file: Path, secret: str, *, unless: Callable[[], bool] = lambda: False) -> Iterator[SignedReport]:
+    """Write a report that appears under its name once the block ends without error; StateError if that fails.
+
+    Where `unless` returns True at the end, the report is not written.
+    """
+    with whole_file(file, unless=unless) as out:
         yield SignedReport(out, secret)
 
 

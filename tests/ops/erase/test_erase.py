@@ -324,7 +324,64 @@ def test_an_image_in_two_receipts_counts_once(parts: Parts, tmp_path: Path, monk
     receipt = write_receipt(parts, again, tmp_path / "3", stop=Event())
 
     assert fates == [Fate.ERASED] * 2
+    assert receipt is not None
     assert (receipt.images, receipt.blobs, receipt.bytes) == (2, 2, 16)
+
+
+def is_complete(parts: Parts, order: EraseOrder, file: Path) -> object:
+    """Whether a receipt written now says that nothing of its order is left."""
+    write_receipt(parts, order, file, stop=Event())
+    (summary,) = (one for one in read_signed(file, SECRET) if one["type"] == "summary")
+    return summary["complete"]
+
+
+def test_a_receipt_is_complete_only_if_no_row_of_its_order_is_left(parts: Parts, tmp_path: Path) -> None:
+    first, second = (promised(parts, MINE, number) for number in range(2))
+    of_first = EraseOrder(ids=(first.id,), secret=SECRET, grace_seconds=0.0)
+    assert [one.fate for one in erase(parts, of_first, stop=Event())] == [Fate.ERASED]
+    held = new_id(datetime.now(UTC))
+    with parts.catalog.write() as connection:
+        hold(connection, held, MINE, reason="case", by="me")
+    assert erased(parts) == {Fate.HELD: 1}
+    orders = (
+        EraseOrder(user_id=MINE, secret=SECRET),
+        EraseOrder(ids=(first.id, second.id), secret=SECRET),
+        of_first,
+    )
+
+    before = [is_complete(parts, order, tmp_path / "receipt") for order in orders]
+    with parts.catalog.write() as connection:
+        release(connection, held, by="me")
+    assert erased(parts) == {Fate.ERASED: 1}
+    after = [is_complete(parts, order, tmp_path / "receipt") for order in orders]
+
+    assert (before, after) == ([False, False, True], [True, True, True])
+
+
+class StopAfterOneLook(Event):
+    """A stop that arrives after it was first looked at."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.looks = 0
+
+    def is_set(self) -> bool:
+        self.looks += 1
+        return self.looks > 1
+
+
+def test_a_receipt_that_a_stop_cut_short_is_not_written(
+    parts: Parts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = (promised(parts, MINE, number) for number in range(2))
+    order = EraseOrder(ids=(first.id, second.id), secret=SECRET, grace_seconds=0.0)
+    assert {one.fate for one in erase(parts, order, stop=Event())} == {Fate.ERASED}
+    monkeypatch.setattr("imgctl.ops.erase.subject.PAGE_ROWS", 1)
+
+    receipt = write_receipt(parts, order, tmp_path / "receipt", stop=StopAfterOneLook())
+
+    assert receipt is None
+    assert not (tmp_path / "receipt").exists()
 
 
 class Killed(BaseException):
