@@ -169,6 +169,9 @@ class Azure:
     def copy(self, source: str, name: str, *, etag: str, content_type: str) -> None:
         """Copy Blob, which may return before the copy ends; the content type is set afterwards."""
         found = self._request("HEAD", source)
+        if not blob_of(source, found).readable:
+            # Azure would rehydrate it into the copy: billed, and up to 15 hours.
+            raise _archived(source)
         place = self._url(source)
         if self._auth.sas:
             place = f"{place}?{self._auth.sas.lstrip('?')}"
@@ -192,9 +195,7 @@ class Azure:
         if found.etag != etag:
             raise replaced(name)
         if not found.readable or found.restoring:
-            raise BlobArchived(
-                f"{name} is in an archive storage class", hint=f"restore it first: imgctl restore {name}"
-            )
+            raise _archived(name)
         self._tier(name, TIER_OF[to])
         now = self.details(name)
         if (now.storage_class, now.size, now.etag) != (to, found.size, found.etag):
@@ -281,6 +282,10 @@ class Azure:
     @cached_property
     def _http(self) -> Http:
         return Http(self._settings, self._auth.sign)
+
+
+def _archived(name: str) -> BlobArchived:
+    return BlobArchived(f"{name} is in an archive storage class", hint=f"restore it first: imgctl restore {name}")
 
 
 def _described(put: Put) -> dict[str, str]:

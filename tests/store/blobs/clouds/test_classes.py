@@ -61,6 +61,15 @@ def test_an_archived_blob_is_read_only_after_a_restore(azure: BlobStore) -> None
     assert azure.get(KEY) == b"photo"
 
 
+def test_an_archived_blob_is_not_copied(azure: BlobStore) -> None:
+    # Azure would rehydrate it into the copy: billed, and up to 15 hours (Rehydrate an archived blob, Azure Storage).
+    moved = azure.move(KEY, to="AZURE_ARCHIVE", etag=etag(azure))
+
+    with pytest.raises(BlobArchived):
+        azure.copy(KEY, "trash/2026-11-28/1", etag=moved.etag, content_type=JPEG)
+    assert azure.head("trash/2026-11-28/1") is None
+
+
 def test_a_changed_blob_is_not_moved(azure: BlobStore) -> None:
     with pytest.raises(BlobCorrupt, match="changed meanwhile"):
         azure.move(KEY, to="COOL", etag="0x0")
