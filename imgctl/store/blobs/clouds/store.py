@@ -3,6 +3,7 @@
 import hashlib
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property, partial
 from itertools import islice
@@ -179,7 +180,9 @@ class CloudStore(ObjectStore):
 
     def delete_version(self, key: str, version_id: str) -> None:
         check_old(self, key, version_id)
-        self._call(key, lambda: self._provider.delete_version(self.prefix + key, version_id))
+        # Missing: an earlier try deleted it, and its response was lost.
+        with suppress(BlobMissing):
+            self._call(key, lambda: self._provider.delete_version(self.prefix + key, version_id))
 
     def remnants(self, stems: Sequence[str]) -> Iterator[Remnant]:
         for stem in stems:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 import pytest
 
 from imgctl.config.catalog_store import StoreSettings
-from imgctl.errors import BlobArchived, BlobCorrupt, StoreError
+from imgctl.errors import BlobArchived, BlobCorrupt, StoreError, StoreUnavailable
 from imgctl.store.blobs.base import BlobStore, Restore, Tier
 from imgctl.store.blobs.open import open_store
 from tests.parts.clouds import KEY as ACCOUNT_KEY
@@ -129,6 +129,24 @@ def test_an_archived_object_of_google_is_read_at_once(google: BlobStore, respons
     assert found is not None and found.storage_class == "ARCHIVE" and found.readable
     with pytest.raises(StoreError, match="nothing to restore"):
         google.restore(KEY, tier=Tier.BULK, days=7)
+
+
+def test_an_old_version_of_google_that_an_earlier_try_deleted_counts_as_deleted(
+    google: BlobStore, stub: Stub, responses: list[RecordedResponse]
+) -> None:
+    # The response of the first try was lost. fake-gcs-server deletes the current generation instead of the named one.
+    responses += [
+        ("GET", "/o/", 200, {}, resource(2, "COLDLINE")),
+        ("DELETE", "/o/", 503, {}, b""),
+        ("GET", "/o/", 200, {}, resource(2, "COLDLINE")),
+        ("DELETE", "/o/", 404, {}, b'{"error": {"message": "No such object"}}'),
+    ]
+    with pytest.raises(StoreUnavailable):
+        google.delete_version(KEY, "1")
+
+    google.delete_version(KEY, "1")
+
+    assert [one[2] for one in stub.requests if one[0] == "DELETE"] == [{"generation": "1"}] * 2
 
 
 def test_google_keeps_versions_if_soft_delete_is_on(google: BlobStore, responses: list[RecordedResponse]) -> None:
