@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 from urllib.parse import parse_qsl, urlsplit
 
 from imgctl.config.catalog_store import BucketSettings, StoreSettings
-from imgctl.errors import ConfigError, StoreDenied
+from imgctl.errors import ConfigError, StoreDenied, StoreUnavailable
 from imgctl.store.blobs.address import variable
 from imgctl.store.blobs.clouds.http import Headers, Query, with_query
 
@@ -139,10 +139,13 @@ def _identity() -> _Identity:
 
 
 def _token_of(identity: _Identity) -> _Token:
-    from azure.core.exceptions import AzureError
+    from azure.core.exceptions import AzureError, ServiceRequestError, ServiceResponseError
 
     try:
         return identity.get_token(_SCOPE)
+    except (ServiceRequestError, ServiceResponseError) as error:
+        hint = "check the network, then run the same command again"
+        raise StoreUnavailable(f"no token from Azure: {error}", hint=hint) from None
     except AzureError as error:
         first = str(error).partition("\n")[0]
         raise StoreDenied(f"Azure returned no token: {first}", hint=_NO_CREDENTIALS) from None

@@ -10,7 +10,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Protocol, cast
 
 from imgctl.config.catalog_store import BucketSettings, StoreSettings
-from imgctl.errors import StoreDenied
+from imgctl.errors import StoreDenied, StoreUnavailable
 from imgctl.store.blobs.address import variable
 from imgctl.store.blobs.clouds.http import Headers, Query, with_query
 
@@ -21,6 +21,8 @@ _SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 _NO_CREDENTIALS = (
     "set GOOGLE_APPLICATION_CREDENTIALS, or gcloud auth application-default login, or give the machine a role"
 )
+
+_NO_NETWORK = "check the network, then run the same command again"
 
 
 class _Credentials(Protocol):
@@ -65,7 +67,7 @@ class GoogleAuth:
         """The token in obstore's format; empty for an emulator."""
         if self._emulated:
             return {"token": "", "expires_at": None}
-        from google.auth.exceptions import GoogleAuthError
+        from google.auth.exceptions import GoogleAuthError, TransportError
         from google.auth.transport.urllib3 import Request
         from urllib3 import PoolManager
 
@@ -74,6 +76,10 @@ class GoogleAuth:
                 try:
                     self._found.refresh(cast("_Request", Request)(PoolManager()))
                 except GoogleAuthError as error:
+                    cause = error.__cause__ if isinstance(error.__cause__, GoogleAuthError) else error
+                    # A transport error of the metadata server has its response as second argument.
+                    if error.retryable or (isinstance(cause, TransportError) and not cause.args[1:]):
+                        raise StoreUnavailable(f"no token from Google: {error}", hint=_NO_NETWORK) from None
                     raise StoreDenied(f"Google returned no token: {error}", hint=_NO_CREDENTIALS) from None
             expires = self._found.expiry
             # google-auth returns naive times in UTC.
