@@ -38,12 +38,15 @@ T = TypeVar("T")
 
 @dataclass(slots=True)
 class Survey:
-    """Images by state, blobs by class, versions, trash and uploads; `held` are the users under a hold."""
+    """Images by state, blobs by class, versions, trash and uploads; `held` are the users under a hold.
+
+    `lists` counts the requests that list the images' blobs once.
+    """
 
     images: int = 0
     erasing: int = 0
     urls: int = 0
-    stems: int = 0
+    lists: int = 0
     markers: int = 0
     unfinished_uploads: int = 0
     classes: Totals[str] = field(default_factory=Totals)
@@ -61,7 +64,7 @@ class Survey:
     def estimate(self, terms: Terms) -> Estimate:
         """Return the one-off cost: early deletion fees and listing requests; deletions are free."""
         parts = ((name, age, sized) for (name, age), sized in self.ages.items() if name in terms.card.classes)
-        lists = request_cost(terms.card, STANDARD, Operation.LIST, LOOKS * self.stems)
+        lists = request_cost(terms.card, STANDARD, Operation.LIST, LOOKS * self.lists)
         return estimated(terms.card, [line for line in (*left_early(terms.card, parts), lists) if line.quantity])
 
     def add(self, remnants: Iterable[Remnant], named: Sequence[str], at: datetime) -> None:
@@ -143,7 +146,9 @@ class _Look:
     def _look(self, named: Mapping[UUID, tuple[str, ...]], recipes: Mapping[UUID, str | None]) -> None:
         store = self._parts.settings.store
         seen = self._wiper.look((one, Notes(named=keys)) for one, keys in named.items())
-        self.found.stems += len(named) * len({store.originals_prefix, store.variants_prefix})
+        stems = len(named) * len({store.originals_prefix, store.variants_prefix})
+        # Google lists soft-deleted objects by a second request.
+        self.found.lists += stems * (2 if store.url.startswith("gs://") else 1)
         for image_id, keys in named.items():
             self.found.add(seen.get(image_id, ()), keys, self._at)
             for url in _urls(self._parts, keys, recipes.get(image_id)):

@@ -3,6 +3,7 @@
 import random
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
@@ -19,10 +20,14 @@ from imgctl.keys import key_of, new_id
 from imgctl.model import NewImage, Status, Variant
 from imgctl.ops.common.open import Parts
 from imgctl.ops.common.signed_reports import read_signed, signed_report
+from imgctl.ops.common.spend import Terms
 from imgctl.ops.erase.late_puts import delete_if_erased
 from imgctl.ops.erase.options import EraseOrder, Fate, Outcome
 from imgctl.ops.erase.receipt import write_receipt
 from imgctl.ops.erase.start import erase
+from imgctl.ops.erase.survey import survey
+from imgctl.pricing.card_files import load_card
+from imgctl.pricing.estimate import Billing
 from imgctl.store.blobs.base import BlobStore, Remnant
 from imgctl.store.blobs.open import open_store
 from imgctl.store.catalog.engine import Catalog
@@ -33,6 +38,7 @@ from imgctl.store.catalog.queries.results import Finished, finish
 from imgctl.store.catalog.schema import erased as erased_rows
 from imgctl.store.catalog.schema import images
 from tests.parts.clouds import CloudServer
+from tests.parts.proxy import fault_proxy
 from tests.parts.seaweed import S3Server
 from tests.soak import rounds
 from tests.store.catalog.rows import walk
@@ -326,6 +332,30 @@ def test_an_image_in_two_receipts_counts_once(parts: Parts, tmp_path: Path, monk
     assert fates == [Fate.ERASED] * 2
     assert receipt is not None
     assert (receipt.images, receipt.blobs, receipt.bytes) == (2, 2, 16)
+
+
+def test_the_estimate_counts_every_listing_of_google(
+    catalog: Catalog, gcs: CloudServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listings: list[str] = []
+
+    def note(method: str, path: str, _number: int) -> None:
+        if method == "GET" and "prefix=2026" in path:
+            listings.append(path)
+
+    with fault_proxy(gcs.endpoint_url, policy=note) as proxy:
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", proxy.url)
+        settings = replace(gcs.settings(gcs.new_bucket()), endpoint_url=proxy.url)
+        parts = Parts(settings=Settings(store=settings), catalog=catalog, store=open_store(settings))
+        row = promised(parts, MINE, 1)
+        put(parts.store, row.original_key)
+        order = EraseOrder(ids=(row.id,), secret=SECRET, grace_seconds=0.0)
+        found = survey(parts, order, stop=Event(), tell_url=lambda _: None)
+        listings.clear()
+        assert [one.fate for one in erase(parts, order, stop=Event())] == [Fate.ERASED]
+
+    (lists,) = found.estimate(Terms(bill=Billing.GOOGLE, card=load_card("gs-us-central1"))).lines
+    assert lists.quantity == len(listings)
 
 
 def is_complete(parts: Parts, order: EraseOrder, file: Path) -> object:
