@@ -20,8 +20,11 @@ from sqlalchemy import (
     Double,
     Executable,
     FromClause,
+    Insert,
     Integer,
     LargeBinary,
+    Select,
+    Table,
     Text,
     bindparam,
     cast,
@@ -36,6 +39,8 @@ from imgctl.store.catalog.schema import POSTGRES, Id, UtcTime, time_text
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
+    from sqlalchemy.dialects.postgresql import Insert as PostgresInsert
+    from sqlalchemy.dialects.sqlite import Insert as SqliteInsert
 
 Column = (
     TypeEngine[UUID] | TypeEngine[datetime] | TypeEngine[str] | TypeEngine[int] | TypeEngine[float] | TypeEngine[bytes]
@@ -171,3 +176,18 @@ def _written(value: Value, time_of: Callable[[datetime], str]) -> str | int | fl
 
 def _iso_time(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat()
+
+
+def insert_absent(table: Table, names: Sequence[str], chosen: Select[*tuple[object, ...]], dialect: str) -> Insert:
+    """Return an insert of the chosen rows that leaves out those whose keys are there, also if another run adds them now."""
+    # Importing a dialect takes a tenth of a command's startup time, and a run needs only one.
+    new: PostgresInsert | SqliteInsert
+    if dialect == POSTGRES:
+        from sqlalchemy.dialects.postgresql import insert as postgres_insert
+
+        new = postgres_insert(table)
+    else:
+        from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+
+        new = sqlite_insert(table)
+    return new.from_select(names, chosen).on_conflict_do_nothing()

@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
-from typing import TYPE_CHECKING
 from uuid import UUID
 
 from sqlalchemy import (
@@ -26,11 +25,7 @@ from imgctl.keys import FIRST
 from imgctl.model import Image
 from imgctl.store.catalog import batch
 from imgctl.store.catalog.queries.lookups import PAGE_ROWS, begins_with
-from imgctl.store.catalog.schema import COLUMNS, POSTGRES, erased, images, now
-
-if TYPE_CHECKING:
-    from sqlalchemy.dialects.postgresql import Insert as PostgresInsert
-    from sqlalchemy.dialects.sqlite import Insert as SqliteInsert
+from imgctl.store.catalog.schema import COLUMNS, erased, images, now
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,21 +108,11 @@ def _reopen(rows: FromClause) -> Update:
 
 
 def _insert(rows: FromClause, dialect: str) -> Insert:
-    # Importing a dialect takes a tenth of a command's startup time, and a run needs only one.
-    new: PostgresInsert | SqliteInsert
-    if dialect == POSTGRES:
-        from sqlalchemy.dialects.postgresql import insert as postgres_insert
-
-        new = postgres_insert(erased)
-    else:
-        from sqlalchemy.dialects.sqlite import insert as sqlite_insert
-
-        new = sqlite_insert(erased)
     names = [field.name for field in fields(Mark)]
     absent = ~exists().where(erased.c.id == rows.c.id)
     chosen = select(*(rows.c[name] for name in names)).where(absent)
     # Another run may insert the same ids meanwhile: without a row in `images` nothing is locked.
-    return new.from_select(names, chosen).on_conflict_do_nothing()
+    return batch.insert_absent(erased, names, chosen, dialect)
 
 
 def _forget(rows: FromClause) -> Delete:

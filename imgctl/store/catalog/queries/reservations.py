@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
-from typing import TYPE_CHECKING
 from uuid import UUID
 
 from sqlalchemy import Connection, FromClause, Insert, Select, Update, case, exists, func, null, or_, select, update
@@ -11,10 +10,6 @@ from imgctl.errors import CatalogError
 from imgctl.model import NewImage, Promised, Status
 from imgctl.store.catalog import batch
 from imgctl.store.catalog.schema import POSTGRES, SAFE, digest, erased, images, in_status, is_lost, now, status_literal
-
-if TYPE_CHECKING:
-    from sqlalchemy.dialects.postgresql import Insert as PostgresInsert
-    from sqlalchemy.dialects.sqlite import Insert as SqliteInsert
 
 WORK_CHANNEL = "imgctl_work"
 ENDED_CHANNEL = "imgctl_ended"
@@ -36,23 +31,13 @@ def promise(connection: Connection, rows: Sequence[NewImage]) -> list[Promised]:
 
 
 def _insert(rows: FromClause, dialect: str) -> Insert:
-    # Importing a dialect takes a tenth of a command's startup time, and a run needs only one.
-    new: PostgresInsert | SqliteInsert
-    if dialect == POSTGRES:
-        from sqlalchemy.dialects.postgresql import insert as postgres_insert
-
-        new = postgres_insert(images)
-    else:
-        from sqlalchemy.dialects.sqlite import insert as sqlite_insert
-
-        new = sqlite_insert(images)
     # SQLite also needs a WHERE to parse ON CONFLICT, not a join's ON.
     never = ~exists().where(erased.c.id == rows.c.id)
     chosen = select(*(rows.c[name] for name in _NEW), status_literal(Status.UPLOADING), now()).where(never)
     # Sorted, so that two runs with the same contents wait for each other and don't deadlock; a join does not keep order.
     chosen = chosen.order_by(*(rows.c[name] for name in _CONTENT))
-    new = new.from_select([*_NEW, "status", "promised_at"], chosen)
-    return new.on_conflict_do_nothing().returning(images.c.id)
+    new = batch.insert_absent(images, [*_NEW, "status", "promised_at"], chosen, dialect)
+    return new.returning(images.c.id)
 
 
 def contents(connection: Connection, rows: Sequence[NewImage]) -> list[Promised]:
