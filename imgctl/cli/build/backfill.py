@@ -131,7 +131,7 @@ def _run(run: Running, filling: Backfill, restoring: RestoreOrder, args: Args, t
 def _say_price(run: Running, args: Args, terms: Terms) -> None:
     """Print the price of an image's requests before the first one; how many images need variants is known at the end."""
     say_price(run, terms, puts=len(args.variant) or len(Variant))
-    if terms.bill is not Billing.NONE and (fees := terms.fees()):
+    if fees := terms.fees():
         prices = " to ".join(dict.fromkeys(map(dollars, (min(fees.values()), max(fees.values())))))
         unknown = caveat(terms.card.name, terms.bill)
         run.say(f"originals in {', '.join(fees)}: {unknown}{prices} per GB read")
@@ -169,8 +169,7 @@ def _conclude(session: Session, filling: Backfill, offers: Sequence[Offer], args
     session.text(_sentence(filling, size, dry_run=args.dry_run))
     if terms.bill is not Billing.NONE:
         session.text(f"requests: {terms.price(requests)}")
-    retrieval = Decimal(0) if terms.bill is Billing.NONE else terms.retrieval(filling.read)
-    if retrieval:
+    if retrieval := terms.retrieval(filling.read):
         session.text(f"reading originals in colder classes: {terms.price(retrieval)}")
     reasons = dict(sorted(tally.reasons.counts.items(), key=lambda one: -one[1]))
     if reasons:

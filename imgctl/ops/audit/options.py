@@ -7,9 +7,9 @@ from datetime import timedelta
 from pathlib import Path
 from threading import Lock
 
-from imgctl.model import NONE, Sized
 from imgctl.ops.audit.findings import Code, Finding
 from imgctl.ops.common.rows import Chosen
+from imgctl.ops.common.tally import Totals
 
 EXAMPLES = 3
 
@@ -69,7 +69,7 @@ class Tally:
     looked: int = 0
     look_archived: int = 0
     look_failed: int = 0
-    read: dict[str, Sized] = field(default_factory=dict)
+    read: Totals[str] = field(default_factory=Totals)
     codes: dict[Code, CodeCount] = field(default_factory=dict)
     watch: Callable[[int], None] = field(default=lambda _rows: None, repr=False)
     _lock: Lock = field(default_factory=Lock, repr=False)
@@ -85,7 +85,7 @@ class Tally:
     def add_read(self, storage_class: str, size: int) -> None:
         """Count an original that was read; safe to call from many threads."""
         with self._lock:
-            self.read[storage_class] = self.read.get(storage_class, NONE) + Sized(objects=1, size=size)
+            self.read.add(storage_class, size)
 
     def add(self, finding: Finding) -> None:
         """Count one more finding."""

@@ -274,17 +274,16 @@ def look_price(images: int, terms: Terms) -> str:
     """Return the maximum price of `--look` for this many images, as a sentence; empty for a store that charges nothing."""
     if terms.bill is Billing.NONE:
         return ""
-    card, count = terms.card, images * (1 + len(Variant))
-    amount = dollars(request_cost(card, StorageClass.STANDARD, Operation.GET, count).amount)
-    price = f"{caveat(card.name, terms.bill)}{amount} for GET requests ({card.name}, {card.as_of})"
+    count = images * (1 + len(Variant))
+    price = terms.quoted(f"{dollars(terms.requests(gets=count, puts=0))} for GET requests")
     return f"--look {images} reads up to {count_of(count, 'blob')}: {price}, plus {terms.beside_requests()}"
 
 
 def deep_price(budget: int, terms: Terms) -> str:
     """Return what `--deep` pays at most for retrieval, as a sentence; empty for a store without such fees."""
-    if terms.bill is Billing.NONE or not (fees := terms.fees()):
+    if not (fees := terms.fees()):
         return ""
     dearest = max(fees, key=lambda name: fees[name])
     most = dollars(terms.retrieval({dearest: Sized(objects=0, size=budget)}))
-    price = f"{caveat(terms.card.name, terms.bill)}up to {most} ({terms.card.name}, {terms.card.as_of})"
+    price = terms.quoted(f"up to {most}")
     return f"--deep reads up to {format_bytes(budget)}: originals in {', '.join(fees)} cost {price} to retrieve"

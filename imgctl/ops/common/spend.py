@@ -35,8 +35,17 @@ class Terms:
         counts = ((Operation.GET, gets), (Operation.PUT, puts))
         return sum((request_cost(self.card, STANDARD, one, count).amount for one, count in counts), Decimal(0))
 
+    def quoted(self, words: str) -> str:
+        """Return words that contain an amount, with the card and its date, and a caveat where prices are unknown."""
+        return f"{caveat(self.card.name, self.bill)}{words} ({self.card.name}, {self.card.as_of})"
+
     def fees(self) -> dict[str, Decimal]:
-        """Return the classes that are readable at once for a price per GB, and that price, in US dollars."""
+        """Return the classes that are readable at once for a price per GB, and that price, in US dollars.
+
+        Empty for a store that bills nothing.
+        """
+        if self.bill is Billing.NONE:
+            return {}
         found = {name: prices.retrieval.get(INSTANT) for name, prices in self.card.classes.items()}
         return {name: one.gb for name, one in found.items() if one is not None and one.gb}
 

@@ -1,6 +1,6 @@
 """The entries of an insert manifest, and the estimated cost of inserting them."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,8 +10,9 @@ from uuid import UUID
 
 from imgctl.errors import KeyShapeError, usable
 from imgctl.keys import is_utf8, parse_key
-from imgctl.model import NONE, Sized
+from imgctl.model import Sized
 from imgctl.ops.common.range_reads import CHUNK_BYTES
+from imgctl.ops.common.tally import Totals
 from imgctl.ops.ingest.manifest import BadLine, Row, owner_and_date, rows
 from imgctl.ops.ingest.outcome import FileOutcome, Reason
 from imgctl.pricing.estimate import Estimate, insert_estimate
@@ -83,17 +84,17 @@ class Survey:
     """The number of blobs in a manifest, and a `sample` of them, by class."""
 
     blobs: int
-    sample: Mapping[str, Sized]
+    sample: Totals[str]
 
     @property
     def sampled(self) -> int:
         """The number of blobs in the sample."""
-        return self._whole.objects
+        return self.sample.whole.objects
 
     @property
     def mean_bytes(self) -> int:
         """The average size of the sample, in bytes."""
-        return self._whole.size // self.sampled if self.sampled else 0
+        return self.sample.whole.size // self.sampled if self.sampled else 0
 
     @property
     def by_class(self) -> dict[str, Sized]:
@@ -103,14 +104,10 @@ class Survey:
             for name, one in self.sample.items()
         }
 
-    @property
-    def _whole(self) -> Sized:
-        return sum(self.sample.values(), NONE)
-
 
 def survey(entries: Iterable[Entry | FileOutcome], store: BlobStore) -> Survey:
     """Count a manifest's blobs, and HEAD the first SAMPLE of them."""
-    blobs, sample = 0, dict[str, Sized]()
+    blobs, sample = 0, Totals[str]()
     for entry in entries:
         if isinstance(entry, FileOutcome):
             continue
@@ -119,8 +116,7 @@ def survey(entries: Iterable[Entry | FileOutcome], store: BlobStore) -> Survey:
             # The insert reports invalid keys.
             with suppress(KeyShapeError):
                 if found := store.details(entry.key):
-                    one = Sized(objects=1, size=found.size)
-                    sample[found.storage_class] = sample.get(found.storage_class, NONE) + one
+                    sample.add(found.storage_class, found.size)
     return Survey(blobs=blobs, sample=sample)
 
 

@@ -1,15 +1,12 @@
 """What a repair costs beyond its lookups, computed from the findings: reads that prove it, and copies to the trash."""
 
 from collections.abc import Iterable
-from decimal import Decimal
 
-from imgctl.model import StorageClass
 from imgctl.ops.audit.findings import Code, Finding, Why
 from imgctl.ops.common.range_reads import CHUNK_BYTES
 from imgctl.ops.common.spend import Terms
 from imgctl.ops.repair.options import RepairOrder
-from imgctl.pricing.costs import Operation, request_cost
-from imgctl.pricing.estimate import Billing, caveat
+from imgctl.pricing.estimate import Billing
 from imgctl.pricing.lines import dollars
 from imgctl.units import count_of, format_bytes
 
@@ -34,12 +31,6 @@ def repair_price(findings: Iterable[Finding], order: RepairOrder, terms: Terms) 
         steps.append(f"read {count_of(reads, 'blob')} ({format_bytes(read_bytes)}) to prove their repairs")
     if copies:
         steps.append(f"copy {count_of(copies, 'orphan')} to the trash")
-    return f"to {' and '.join(steps)} costs up to {_requests(terms, gets=gets, copies=copies)}"
-
-
-def _requests(terms: Terms, *, gets: int, copies: int) -> str:
-    card = terms.card
-    wanted = ((Operation.GET, gets), (Operation.COPY, copies))
-    usd = sum((request_cost(card, StorageClass.STANDARD, one, count).amount for one, count in wanted), Decimal(0))
-    price = f"{caveat(card.name, terms.bill)}{dollars(usd)} for requests ({card.name}, {card.as_of})"
-    return f"{price}, plus {terms.beside_requests()}"
+    # A copy has the price of a put.
+    price = terms.quoted(f"{dollars(terms.requests(gets=gets, puts=copies))} for requests")
+    return f"to {' and '.join(steps)} costs up to {price}, plus {terms.beside_requests()}"

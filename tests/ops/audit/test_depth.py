@@ -15,6 +15,7 @@ from imgctl.ops.audit.findings import Code, Why
 from imgctl.ops.audit.options import AuditOrder, Tally
 from imgctl.ops.audit.report import cost_of, deep_price
 from imgctl.ops.common.spend import Terms
+from imgctl.ops.common.tally import Totals
 from imgctl.pricing.card_files import load_card
 from imgctl.pricing.estimate import Billing
 from imgctl.store.catalog.engine import open_catalog
@@ -95,7 +96,10 @@ def test_what_reading_colder_originals_costs_is_part_of_the_cost(
     archive.audit(order, tally=tally)
 
     size = sum(len(photo.body) for photo in colder)
-    cost, requests = cost_of(tally, archive.parts.settings), cost_of(replace(tally, read={}), archive.parts.settings)
+    cost, requests = (
+        cost_of(tally, archive.parts.settings),
+        cost_of(replace(tally, read=Totals()), archive.parts.settings),
+    )
     assert cost.amount is not None and requests.amount is not None
     assert cost.amount - requests.amount == size * Decimal("0.03") / 2**30
     assert f"{size} B read from GLACIER_IR" in cost.brief
